@@ -1,0 +1,190 @@
+"""What the lab knows of AWS: plain, frozen data read from the account's API and from nothing else.
+
+Every class mirrors one AWS object; names follow the EC2 and Route 53 API references. Collections
+are tuples sorted by id so that two readings of one state compare equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Direction = Literal["ingress", "egress"]
+TargetKind = Literal[
+    "local", "internet_gateway", "nat_gateway", "peering", "gateway_endpoint", "interface"
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vpc:
+    """A VPC with its IPv4 blocks; the resolver answers at the first block's base address + 2."""
+
+    id: str
+    name: str
+    cidrs: tuple[str, ...]
+    internet_gateway: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subnet:
+    """A subnet; `route_table` is its associated table or, without one, the VPC's main table."""
+
+    id: str
+    name: str
+    vpc: str
+    cidr: str
+    zone: str
+    route_table: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One route; `destination` is a CIDR or a prefix list id; a blackhole is not `active`."""
+
+    destination: str
+    kind: TargetKind
+    target: str
+    active: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteTable:
+    id: str
+    vpc: str
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatGateway:
+    id: str
+    subnet: str
+    private_ip: str
+    public_ip: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peering:
+    """A peering connection; traffic passes only while it is `active`."""
+
+    id: str
+    requester: str
+    accepter: str
+    active: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One security group rule.
+
+    `protocol` is `tcp`, `udp`, `icmp` or `-1` (all). Ports are inclusive, None where the protocol
+    has none. Exactly one of `cidr`, `group` and `prefix_list` names the peer.
+    """
+
+    id: str
+    group_id: str
+    direction: Direction
+    protocol: str
+    from_port: int | None
+    to_port: int | None
+    cidr: str | None = None
+    group: str | None = None
+    prefix_list: str | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroup:
+    id: str
+    name: str
+    vpc: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrefixList:
+    id: str
+    name: str
+    cidrs: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """A network interface of an instance or of an Instance Connect endpoint (`owner`)."""
+
+    id: str
+    owner: str
+    vpc: str
+    subnet: str
+    mac: str
+    private_ip: str
+    public_ip: str | None
+    groups: tuple[str, ...]
+    source_dest_check: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An EC2 instance that is running; `user_data` is byte for byte what the API holds."""
+
+    id: str
+    name: str
+    role: str
+    image: str
+    type: str
+    zone: str
+    interface: Interface
+    user_data: bytes
+    iam_role: str | None
+    public_key: str | None
+    tokens_required: bool
+    hop_limit: int
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectEndpoint:
+    """An EC2 Instance Connect endpoint: where an administrator's SSH enters a VPC."""
+
+    id: str
+    interface: Interface
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A record set; `name` is absolute with its final dot, `values` as Route 53 holds them."""
+
+    name: str
+    type: str
+    ttl: int
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Zone:
+    """A hosted zone; a private one is seen from `vpcs` only."""
+
+    id: str
+    name: str
+    private: bool
+    vpcs: tuple[str, ...]
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """All of one account's Region that the lab builds from."""
+
+    region: str
+    account: str
+    vpcs: tuple[Vpc, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
+    route_tables: tuple[RouteTable, ...] = ()
+    nat_gateways: tuple[NatGateway, ...] = ()
+    peerings: tuple[Peering, ...] = ()
+    groups: tuple[SecurityGroup, ...] = ()
+    prefix_lists: tuple[PrefixList, ...] = ()
+    instances: tuple[Instance, ...] = ()
+    connect_endpoints: tuple[ConnectEndpoint, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    pointers: tuple[tuple[str, str], ...] = field(default=())
+    """(address, name) of each Elastic IP whose reverse name (PTR) has been set."""
