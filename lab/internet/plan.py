@@ -32,9 +32,10 @@ NAMES = OutsideHost(namespace="names", host="a.root-servers.test", address="192.
 """Authoritative DNS: the root, every public hosted zone, the outside hosts' zones, reverse zones."""
 MIRROR = OutsideHost(namespace="mirror", host="mirror.test", address="192.0.2.80")
 """Serves Debian packages over HTTP under the names found in the machines' package sources."""
-CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="192.0.2.90")
-"""AWS's public API endpoints over TLS. S3 also answers at an address of its prefix list, which
-the reader of the world knows."""
+S3_PREFIXES = ("203.0.113.128/25",)
+"""What the emulator's prefix list of S3 holds, in place of Amazon's own addresses."""
+CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="203.0.113.129")
+"""AWS's public API endpoints over TLS; the address lies within S3_PREFIXES."""
 
 MAIL_HOSTS = (INTERNET, INTERNET2)
 HOSTS = (INTERNET, INTERNET2, NAMES, MIRROR, CLOUD)
