@@ -1,0 +1,77 @@
+"""The contract: what an environment publishes, without secrets, for its branches to read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from ipaddress import IPv4Address, IPv4Network
+
+from model.fields import SettingsError
+from model.settings import Branch
+
+VERSION = 1
+
+
+def parameter_name(environment: str) -> str:
+    """The SSM parameter that holds the contract of the environment stack of that name."""
+    return f"/gatepost/{environment}/contract"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """An environment as its branches see it; all plain text, so that it is JSON as it stands."""
+
+    version: int
+    environment: str
+    account: str
+    region: str
+    vpc: str
+    network: str
+    branches: str
+    route_table: str
+    hub: str
+    hub_address: str
+    domains: list[str]
+    directory: str
+
+
+def to_json(contract: Contract) -> str:
+    """The parameter's value: at most 4 KB, as a standard SSM parameter allows."""
+    return json.dumps(asdict(contract), sort_keys=True)
+
+
+def from_json(value: str, where: str) -> Contract:
+    """Read a contract; raises SettingsError, naming `where`, if it is none of this version."""
+    try:
+        data = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise SettingsError([f"{where}: must be a contract in JSON, got {error}"]) from None
+    names = {field.name for field in fields(Contract)}
+    if not isinstance(data, dict) or data.get("version") != VERSION or set(data) != names:
+        raise SettingsError(
+            [
+                f"{where}: must be a contract of version {VERSION}; "
+                "run `pulumi up` of the environment with this release first"
+            ]
+        )
+    return Contract(**data)
+
+
+def branch_problems(contract: Contract, branch: Branch) -> list[str]:
+    """Where a branch's settings do not fit the environment that it names."""
+    problems = []
+    supernet = IPv4Network(contract.branches)
+    if not branch.network.subnet_of(supernet):
+        problems.append(
+            f"branch.network: must be within {supernet}, the supernet that environment "
+            f"{contract.environment} declares, got {branch.network}"
+        )
+    if branch.region != contract.region:
+        problems.append(
+            f"branch.region: must be the environment's {contract.region}, got {branch.region!r}"
+        )
+    if branch.host in (contract.hub, *contract.domains):
+        problems.append(f"branch.host: must be a name of its own, got {branch.host!r}")
+    if IPv4Address(contract.hub_address) in branch.network:
+        problems.append(f"branch.network: must not hold the hub's {contract.hub_address}")
+    return problems

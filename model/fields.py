@@ -1,0 +1,152 @@
+"""Typed settings from plain data: declare fields, get every error at once.
+
+A settings class is a frozen dataclass whose fields are made by `setting(kind, doc)`. A *kind* turns
+a raw value into a typed one or raises `ValueError` with the half-sentence that follows the path:
+`must be between 1 and 4, got 9`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+Kind = Callable[[Any], Any]
+T = TypeVar("T")
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""A host name label: RFC 1123 section 2.1, at most 63 characters (RFC 1035 section 2.3.4)."""
+
+
+class SettingsError(Exception):
+    """Everything wrong with a stack's settings; `problems` has one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        noun = "problem" if len(problems) == 1 else "problems"
+        super().__init__(f"{len(problems)} {noun} in the settings:\n  " + "\n  ".join(problems))
+
+
+def setting(kind: Kind, doc: str, **default: Any) -> Any:
+    """A dataclass field read by `kind` and described by `doc`; `default=` makes it optional."""
+    return dataclasses.field(metadata={"kind": kind, "doc": doc}, **default)
+
+
+def unknown_key(path: str, key: object, known: list[str]) -> str:
+    """The sentence for a key that means nothing, with the nearest one that does."""
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+    return f"{path}: unknown key; {hint}"
+
+
+def read(cls: type[T], data: object, path: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Read `data` as the settings class `cls`.
+
+    Returns the values that could be read, by field name, and a sentence for each that could not,
+    so that checks across fields can still run on the rest. Errors name `path` and the key.
+    """
+    if not isinstance(data, Mapping):
+        return {}, [f"{path or 'settings'}: must be a mapping of keys, got {data!r}"]
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    where = f"{path}." if path else ""
+    problems = [
+        unknown_key(f"{where}{key}", key, list(fields)) for key in data if key not in fields
+    ]
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name not in data:
+            if field.default is not dataclasses.MISSING:
+                values[name] = field.default
+            elif field.default_factory is not dataclasses.MISSING:
+                values[name] = field.default_factory()
+            else:
+                problems.append(f"{where}{name}: missing; {field.metadata['doc']}")
+            continue
+        try:
+            values[name] = field.metadata["kind"](data[name])
+        except ValueError as problem:
+            problems.append(f"{where}{name}: {problem}")
+    return values, problems
+
+
+def text(raw: Any) -> str:
+    """A non-empty string."""
+    if not isinstance(raw, str) or not raw.strip():
+        raise ValueError(f"must be a text, got {raw!r}")
+    return raw
+
+
+def matching(pattern: str, meaning: str) -> Kind:
+    """A string that matches `pattern` as a whole; `meaning` ends `must be …`."""
+    compiled = re.compile(pattern)
+
+    def kind(raw: Any) -> str:
+        if not isinstance(raw, str) or not compiled.fullmatch(raw):
+            raise ValueError(f"must be {meaning}, got {raw!r}")
+        return raw
+
+    return kind
+
+
+def one_of(*choices: str) -> Kind:
+    """One of a few words."""
+
+    def kind(raw: Any) -> str:
+        if raw not in choices:
+            raise ValueError(f"must be {' or '.join(choices)}, got {raw!r}")
+        return raw
+
+    return kind
+
+
+def flag(raw: Any) -> bool:
+    """True or false; YAML's words for them are read by YAML, a quoted one is refused."""
+    if not isinstance(raw, bool):
+        raise ValueError(f"must be true or false, got {raw!r}")
+    return raw
+
+
+def domain(raw: Any) -> str:
+    """A DNS name of two labels or more, lower case, no final dot, at most 253 characters."""
+    labels = raw.split(".") if isinstance(raw, str) else []
+    if len(labels) < 2 or len(raw) > 253 or not all(LABEL.fullmatch(label) for label in labels):
+        raise ValueError(f"must be a domain name in lower case such as example.jp, got {raw!r}")
+    return raw
+
+
+def domains(raw: Any) -> tuple[str, ...]:
+    """One mail domain or more, the primary first, none twice."""
+    if not isinstance(raw, list) or not raw:
+        raise ValueError(f"must be a list of domain names, got {raw!r}")
+    names = tuple(domain(name) for name in raw)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"must name each domain once, got {', '.join(twice)} twice")
+    return names
+
+
+def network(shortest: int, longest: int) -> Kind:
+    """A private IPv4 network (RFC 1918) with a prefix length within the two bounds."""
+
+    def kind(raw: Any) -> ipaddress.IPv4Network:
+        try:
+            net = ipaddress.IPv4Network(raw)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"must be an IPv4 network such as 10.1.0.0/16, got {raw!r} ({error})"
+            ) from None
+        if not shortest <= net.prefixlen <= longest:
+            raise ValueError(f"must be between /{shortest} and /{longest}, got /{net.prefixlen}")
+        if not any(net.subnet_of(block) for block in PRIVATE):
+            raise ValueError(f"must be private address space (RFC 1918), got {net}")
+        return net
+
+    return kind
+
+
+PRIVATE = tuple(
+    ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+)

@@ -1,0 +1,88 @@
+"""The firewall: one table of flows from which security groups, documents and probes come.
+
+A flow is a connection that may be opened; its replies come back by the groups' state. What is not
+in the table does not pass. AWS's groups do not filter the VPC resolver, DHCP, the metadata service
+and time sync, and cannot match names: packages and S3 are therefore "HTTP(S) to anywhere".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from model import ports
+
+INTERNET = "internet"
+RELAY = "relay"
+HUB = "hub"
+BRANCHES = "branches"
+BRANCH = "branch"
+SHELL = "shell"
+"""The EC2 Instance Connect endpoint, where an administrator's SSH enters."""
+
+ANYWHERE = IPv4Network("0.0.0.0/0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """`source` may open TCP connections to `port` of `destination`; `why` is the rule's text."""
+
+    source: str
+    destination: str
+    port: int
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firewall:
+    """A stack's flows; `places` gives the addresses of the parties that are not its own hosts."""
+
+    hosts: tuple[str, ...]
+    flows: tuple[Flow, ...]
+    places: dict[str, IPv4Network]
+
+
+def environment_firewall(outbound: str, branches: IPv4Network) -> Firewall:
+    """The flows of an environment; `outbound` is `relay` or `direct`."""
+    flows = [
+        _mail(INTERNET, RELAY, "mail from the Internet"),
+        _mail(RELAY, HUB, "mail for our domains goes inside"),
+        _mail(RELAY, INTERNET, "mail and bounces to the Internet"),
+        _mail(BRANCHES, HUB, "branches hand over what is not local"),
+        _mail(HUB, BRANCHES, "mail for people at the branches"),
+        _mail(HUB, RELAY, "mail to the Internet goes out by the relay")
+        if outbound == "relay"
+        else _mail(HUB, INTERNET, "mail to the Internet, direct by NAT"),
+    ]
+    flows += [flow for host in (RELAY, HUB) for flow in _upkeep(host)]
+    return Firewall(
+        hosts=(RELAY, HUB, SHELL),
+        flows=tuple(flows),
+        places={INTERNET: ANYWHERE, BRANCHES: branches},
+    )
+
+
+def branch_firewall(hub: IPv4Address) -> Firewall:
+    """The flows of a branch whose hub has the address `hub`."""
+    flows = (
+        _mail(BRANCH, HUB, "all that is not local goes to the hub"),
+        _mail(HUB, BRANCH, "mail for people at this branch"),
+        *_upkeep(BRANCH),
+    )
+    return Firewall(
+        hosts=(BRANCH, SHELL),
+        flows=flows,
+        places={INTERNET: ANYWHERE, HUB: IPv4Network(hub)},
+    )
+
+
+def _mail(source: str, destination: str, why: str) -> Flow:
+    return Flow(source=source, destination=destination, port=ports.SMTP, why=why)
+
+
+def _upkeep(host: str) -> tuple[Flow, ...]:
+    return (
+        Flow(source=host, destination=INTERNET, port=ports.HTTP, why="packages"),
+        Flow(source=host, destination=INTERNET, port=ports.HTTPS, why="packages and S3"),
+        Flow(source=SHELL, destination=host, port=ports.SSH, why="administrators' SSH"),
+    )
