@@ -12,10 +12,9 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 Kind = Callable[[Any], Any]
-T = TypeVar("T")
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """A host name label: RFC 1123 section 2.1, at most 63 characters (RFC 1035 section 2.3.4)."""
@@ -42,7 +41,7 @@ def unknown_key(path: str, key: object, known: list[str]) -> str:
     return f"{path}: unknown key; {hint}"
 
 
-def read(cls: type[T], data: object, path: str = "") -> tuple[dict[str, Any], list[str]]:
+def read(cls: type[Any], data: object, path: str = "") -> tuple[dict[str, Any], list[str]]:
     """Read `data` as the settings class `cls`.
 
     Returns the values that could be read, by field name, and a sentence for each that could not,
@@ -50,7 +49,7 @@ def read(cls: type[T], data: object, path: str = "") -> tuple[dict[str, Any], li
     """
     if not isinstance(data, Mapping):
         return {}, [f"{path or 'settings'}: must be a mapping of keys, got {data!r}"]
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
     where = f"{path}." if path else ""
     problems = [
         unknown_key(f"{where}{key}", key, list(fields)) for key in data if key not in fields

@@ -32,7 +32,7 @@ class Postfix:
     trusted: tuple[str, ...] = ()
     """Networks that may relay to anywhere, beside the host itself."""
     inside: str = ""
-    """Where the mail domains' mail goes next, unless the directory knows better; empty: it stays."""
+    """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
     """Hosts that take everything else, in order; empty: delivered by MX."""
     helo: str = ""
