@@ -29,7 +29,7 @@ INTERNET2 = OutsideHost(
     namespace="internet2", host="mx.example.com", address="203.0.113.10", domain="example.com"
 )
 NAMES = OutsideHost(namespace="names", host="a.root-servers.test", address="192.0.2.53")
-"""Authoritative DNS: the root, every public hosted zone, the outside hosts' zones, reverse zones."""
+"""Authoritative DNS: the root, every public hosted zone, the outside hosts' and reverse zones."""
 MIRROR = OutsideHost(namespace="mirror", host="mirror.test", address="192.0.2.80")
 """Serves Debian packages over HTTP under the names found in the machines' package sources."""
 S3_PREFIXES = ("203.0.113.128/25",)
@@ -39,3 +39,19 @@ CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="203.0.113.129
 
 MAIL_HOSTS = (INTERNET, INTERNET2)
 HOSTS = (INTERNET, INTERNET2, NAMES, MIRROR, CLOUD)
+
+PACKAGES = (
+    "bind9-dnsutils",
+    "ca-certificates",
+    "iproute2",
+    "knot",
+    "netcat-openbsd",
+    "nmap",
+    "openssl",
+    "postfix",
+    "procps",
+    "python3",
+    "swaks",
+    "unbound",
+)
+"""What the outside hosts and the VPCs' resolvers run from; one Debian 13 layer serves them all."""
