@@ -1,0 +1,130 @@
+"""The directory's bucket, the objects within, and what a role may read of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, ResourceOptions
+
+from components.tags import named
+from model.directory import DirectoryObject
+
+
+def bucket_arn(bucket: str) -> str:
+    """The ARN of a bucket."""
+    return f"arn:aws:s3:::{bucket}"
+
+
+def reader_policy(bucket: str, *, prefix: str = "", key: str = "") -> str:
+    """A policy that lets a machine list and read the objects under `prefix`, or read one `key`."""
+    statements: list[dict[str, Any]] = [
+        {
+            "Sid": "Read",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": f"{bucket_arn(bucket)}/{key or prefix + '*'}",
+        }
+    ]
+    if prefix:
+        statements.append(
+            {
+                "Sid": "List",
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": bucket_arn(bucket),
+                "Condition": {"StringEquals": {"s3:prefix": prefix}},
+            }
+        )
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
+def _tls_only(bucket: str) -> str:
+    statement = {
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [bucket_arn(bucket), f"{bucket_arn(bucket)}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+class DirectoryBucket(ComponentResource):
+    """A private, versioned, encrypted bucket that answers over TLS only."""
+
+    def __init__(self, name: str, *, bucket: str, opts: ResourceOptions) -> None:
+        super().__init__("gatepost:directory:DirectoryBucket", name, None, opts)
+        child = ResourceOptions(parent=self)
+        self.bucket = aws.s3.Bucket(
+            name,
+            bucket=bucket,
+            # All it holds is written by the stacks: an environment that goes takes it along.
+            force_destroy=True,
+            tags=named(name),
+            opts=child,
+        )
+        aws.s3.BucketOwnershipControls(
+            name,
+            bucket=self.bucket.id,
+            rule={"object_ownership": "BucketOwnerEnforced"},
+            opts=child,
+        )
+        private = aws.s3.BucketPublicAccessBlock(
+            name,
+            bucket=self.bucket.id,
+            block_public_acls=True,
+            block_public_policy=True,
+            ignore_public_acls=True,
+            restrict_public_buckets=True,
+            opts=child,
+        )
+        self.versioning = aws.s3.BucketVersioning(
+            name,
+            bucket=self.bucket.id,
+            versioning_configuration={"status": "Enabled"},
+            opts=child,
+        )
+        aws.s3.BucketServerSideEncryptionConfiguration(
+            name,
+            bucket=self.bucket.id,
+            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
+            opts=child,
+        )
+        aws.s3.BucketPolicy(
+            name,
+            bucket=self.bucket.id,
+            policy=_tls_only(bucket),
+            # Both write the bucket's policy status: one after the other, or S3 answers 409.
+            opts=ResourceOptions(parent=self, depends_on=[private]),
+        )
+        self.register_outputs({"bucket": self.bucket.id})
+
+
+class DirectoryPart(ComponentResource):
+    """One owner's objects in the directory; a change of people is a changed object."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        bucket: Input[str],
+        objects: tuple[DirectoryObject, ...],
+        opts: ResourceOptions,
+    ) -> None:
+        super().__init__("gatepost:directory:DirectoryPart", name, None, opts)
+        self.objects: list[pulumi.Resource] = [
+            aws.s3.BucketObjectv2(
+                f"{name}-{item.key.partition('/')[0]}",
+                bucket=bucket,
+                key=item.key,
+                content=item.text,
+                content_type="application/json",
+                opts=ResourceOptions(parent=self),
+            )
+            for item in objects
+        ]
+        self.register_outputs({})

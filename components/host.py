@@ -1,0 +1,91 @@
+"""A mail host: an EC2 instance with a role of its own, a fixed address and its user data."""
+
+from __future__ import annotations
+
+import json
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ComponentResource, Input, ResourceOptions
+
+from components.tags import ROLE, named
+
+ROOT_DISK = 10
+"""GiB; Debian with Postfix takes some 2, the rest is the queue's."""
+
+ASSUME = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "ec2.amazonaws.com"},
+                "Action": "sts:AssumeRole",
+            }
+        ],
+    }
+)
+
+
+class MailHost(ComponentResource):
+    """One machine; changed user data replaces it, the old one first, as both have one address."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: str,
+        role: str,
+        image: str,
+        instance_type: str,
+        subnet_id: Input[str],
+        private_ip: str,
+        group_id: Input[str],
+        key_name: Input[str],
+        policy: str,
+        user_data: Input[str],
+        public: bool = False,
+        after: list[pulumi.Resource],
+        opts: ResourceOptions,
+    ) -> None:
+        super().__init__("gatepost:host:MailHost", name, None, opts)
+        child = ResourceOptions(parent=self)
+        iam_role = aws.iam.Role(
+            name, name=name, assume_role_policy=ASSUME, tags=named(name), opts=child
+        )
+        grant = aws.iam.RolePolicy(
+            name, name="directory", role=iam_role.name, policy=policy, opts=child
+        )
+        profile = aws.iam.InstanceProfile(
+            name, name=name, role=iam_role.name, tags=named(name), opts=child
+        )
+        self.instance = aws.ec2.Instance(
+            name,
+            ami=image,
+            instance_type=instance_type,
+            subnet_id=subnet_id,
+            private_ip=private_ip,
+            associate_public_ip_address=public,
+            vpc_security_group_ids=[group_id],
+            key_name=key_name,
+            iam_instance_profile=profile.name,
+            user_data_base64=user_data,
+            user_data_replace_on_change=True,
+            metadata_options={
+                "http_endpoint": "enabled",
+                "http_tokens": "required",
+                "http_put_response_hop_limit": 1,
+                "instance_metadata_tags": "disabled",
+            },
+            root_block_device={
+                "encrypted": True,
+                "volume_type": "gp3",
+                "volume_size": ROOT_DISK,
+                "tags": named(name),
+            },
+            tags=named(host, **{ROLE: role}),
+            opts=ResourceOptions(
+                parent=self, delete_before_replace=True, depends_on=[grant, *after]
+            ),
+        )
+        self.register_outputs({"instance": self.instance.id})

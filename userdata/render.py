@@ -1,0 +1,133 @@
+"""What a machine is told at birth: one cloud-config document per host, rendered and packed."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from model.mail import Postfix
+
+HERE = Path(__file__).parent
+
+LIMIT = 16_384
+"""Bytes of user data that EC2 takes, before its own base64 (EC2 user guide, "User data")."""
+
+STATE = "/var/lib/gatepost"
+TABLES = f"{STATE}/tables"
+MAILBOXES = "/var/mail/vhosts"
+MAILBOX_USER = "vmail"
+MAILBOX_UID = 5000
+"""A fixed number, because virtual_uid_maps takes no name; above Debian's dynamic system users."""
+
+SYNCHRONISER = "/usr/local/sbin/gatepost-directory"
+SETTINGS = "/etc/gatepost/directory.json"
+
+PACKAGES = ("postfix", "postfix-cdb", "python3-boto3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """Where a host finds the directory, and what it may believe of it."""
+
+    role: str
+    bucket: str
+    region: str
+    owner: str
+    domains: tuple[str, ...]
+    branches: str
+    hub: str
+    seconds: float = 5
+
+
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def main_cf(postfix: Postfix) -> str:
+    """The main.cf of one host."""
+    template = _templates().get_template(f"{postfix.role}.cf.j2")
+    return template.render(
+        postfix=postfix, tables=TABLES, mailboxes=MAILBOXES, mailbox_uid=MAILBOX_UID
+    )
+
+
+def cloud_config(postfix: Postfix, directory: Directory) -> str:
+    """The cloud-config document of one host; the order of its steps is the order of cloud-init.
+
+    Files are written before packages are installed, but main.cf after (`defer`), so that the
+    package's own installation cannot touch it. Until the first tables are in force Postfix does
+    not start: an unknown address is never refused because the directory has not come yet.
+    """
+    document = {
+        "fqdn": postfix.host,
+        "hostname": postfix.host.partition(".")[0],
+        "prefer_fqdn_over_hostname": True,
+        "manage_etc_hosts": True,
+        "package_update": True,
+        "packages": list(PACKAGES),
+        "write_files": [
+            _file(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
+            _file(SYNCHRONISER, _machine("gatepost_directory.py"), mode="0755"),
+            _file(
+                "/etc/systemd/system/gatepost-directory.service",
+                _machine("gatepost-directory.service"),
+            ),
+            _file("/etc/systemd/system/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
+            _file(
+                "/etc/sysusers.d/gatepost.conf",
+                f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n',
+            ),
+            _file(
+                "/etc/tmpfiles.d/gatepost.conf",
+                f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n",
+            ),
+            {**_file("/etc/postfix/main.cf", main_cf(postfix)), "defer": True},
+        ],
+        "runcmd": [["sh", "-ec", "\n".join(_steps())]],
+    }
+    return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
+
+
+def _steps() -> tuple[str, ...]:
+    """What is done once, after all files and packages are there; the first failure ends it."""
+    return (
+        "systemd-sysusers /etc/sysusers.d/gatepost.conf",
+        "systemd-tmpfiles --create /etc/tmpfiles.d/gatepost.conf",
+        "systemctl daemon-reload",
+        "systemctl enable postfix.service gatepost-directory.service",
+        "systemctl start --no-block gatepost-directory.service",
+    )
+
+
+def pack(document: str) -> str:
+    """User data as EC2 takes it: gzip, then base64; raises ValueError beyond EC2's limit.
+
+    The time stamp within is fixed, so that equal documents give equal bytes.
+    """
+    packed = gzip.compress(document.encode(), compresslevel=9, mtime=0)
+    if len(packed) > LIMIT:
+        raise ValueError(f"user data: must be at most {LIMIT} bytes when packed, got {len(packed)}")
+    return base64.b64encode(packed).decode()
+
+
+def _machine(name: str) -> str:
+    return (HERE / "machine" / name).read_text()
+
+
+def _file(path: str, content: str, mode: str = "0644") -> dict[str, Any]:
+    return {"path": path, "content": content, "permissions": mode}
