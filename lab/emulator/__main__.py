@@ -1,0 +1,28 @@
+"""`python -m lab.emulator --port-file FILE [--image ID=ARCHITECTURE ...]`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lab.emulator import server
+
+
+def main() -> None:
+    """Serve until a signal; the port file appears once the server answers."""
+    parser = argparse.ArgumentParser(prog="lab.emulator", description=__doc__)
+    parser.add_argument("--port-file", type=Path, required=True)
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        type=server.image,
+        metavar="ID=ARCHITECTURE",
+        help="an AMI that may be launched, arm64 or x86_64; repeat for each",
+    )
+    arguments = parser.parse_args()
+    server.serve(arguments.port_file, tuple(arguments.image))
+
+
+if __name__ == "__main__":
+    main()

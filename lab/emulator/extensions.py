@@ -1,0 +1,62 @@
+"""Every correction to moto, in one table: what is replaced, where, and by which function.
+
+A correction is called as `correction(moto, self, …)`, where `moto` is the original method. What
+AWS does is stated, with its source, in the module of each concern.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from moto.ec2.models.amis import AmiBackend
+
+from lab.emulator import (
+    addresses,
+    connect,
+    deletes,
+    dns,
+    groups,
+    images,
+    instances,
+    networks,
+    storage,
+)
+
+Correction = tuple[type, str, Callable[..., Any]]
+
+CORRECTIONS: tuple[Correction, ...] = (
+    *addresses.CORRECTIONS,
+    *connect.CORRECTIONS,
+    *deletes.CORRECTIONS,
+    *dns.CORRECTIONS,
+    *groups.CORRECTIONS,
+    *instances.CORRECTIONS,
+    *networks.CORRECTIONS,
+    *storage.CORRECTIONS,
+)
+
+
+def install(known_images: tuple[tuple[str, str], ...]) -> None:
+    """Apply all corrections; only `known_images` (id, architecture) can be launched."""
+    for owner, name, correction in CORRECTIONS:
+        _replace(owner, name, correction)
+    _replace(AmiBackend, "_load_amis", images.loader(known_images))
+
+
+def _replace(owner: type, name: str, correction: Callable[..., Any]) -> None:
+    original = getattr(owner, name, None)
+
+    if isinstance(original, property):
+        assert original.fget is not None
+        getter = original.fget
+        setattr(owner, name, property(lambda self: correction(getter, self)))
+        return
+
+    @functools.wraps(correction)
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
+        return correction(original, self, *arguments, **named)
+
+    method.__name__ = name
+    setattr(owner, name, method)

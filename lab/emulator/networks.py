@@ -1,0 +1,213 @@
+"""VPCs, gateways, peerings and prefix lists where moto's objects differ from AWS's."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.models import EC2Backend
+from moto.ec2.models.elastic_network_interfaces import NetworkInterface
+from moto.ec2.models.internet_gateways import InternetGatewayBackend
+from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
+from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
+from moto.ec2.models.route_tables import Route
+from moto.ec2.models.subnets import Subnet
+from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
+from moto.ec2.models.vpcs import VPCBackend
+
+from lab.emulator import quotas
+from lab.internet import plan
+
+ALIVE_PEERINGS = ("initiating-request", "pending-acceptance", "provisioning", "active")
+
+
+def create_interface(
+    backend: Any, subnet: Any, kind: str, description: str, groups: list[str] | None = None
+) -> NetworkInterface:
+    """An interface that AWS manages, with a free address of its subnet."""
+    address = subnet.get_available_subnet_ip(instance=None)
+    interface = backend.create_network_interface(
+        subnet, address, group_ids=groups, description=description
+    )
+    interface.interface_type = kind
+    interface.requester_managed = True
+    interface.status = "in-use"
+    return interface
+
+
+def create_vpc(
+    moto: Any, self: Any, *arguments: Any, is_default: bool = False, **named: Any
+) -> Any:
+    if not is_default:
+        quotas.check("vpcs", len(self.vpcs))
+    return moto(self, *arguments, is_default=is_default, **named)
+
+
+def backend_init(moto: Any, self: Any, *arguments: Any, **named: Any) -> None:
+    """The account has deleted its default VPC, so that the Region holds the program's only."""
+    moto(self, *arguments, **named)
+    vpc = self.default_vpc
+    for subnets in self.subnets.values():
+        subnets.clear()
+    self.vpcs.pop(vpc.id)
+    self.groups.pop(vpc.id)
+    for store, of_vpc in ((self.route_tables, "vpc_id"), (self.network_acls, "vpc_id")):
+        for identifier in [i for i, item in store.items() if getattr(item, of_vpc) == vpc.id]:
+            store.pop(identifier)
+
+
+def request_ip(moto: Any, self: Any, ip: str, instance: Any) -> None:
+    """moto answers 500 where AWS names the address ("Subnet sizing", VPC User Guide)."""
+    address = ipaddress.ip_address(ip)
+    if address not in self.cidr:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Address {ip} does not fall within {self.cidr}"
+        )
+    first = int(self.cidr.network_address)
+    if int(address) < first + 4 or address == self.cidr.broadcast_address:
+        raise EC2ClientError(
+            "InvalidParameterValue", f"Address {ip} is in subnet's reserved address range"
+        )
+    if ip in self._subnet_ips:
+        raise EC2ClientError("InvalidIPAddress.InUse", f"Address {ip} is in use.")
+    moto(self, ip, instance)
+
+
+def create_internet_gateway(moto: Any, self: Any, *arguments: Any, **named: Any) -> Any:
+    quotas.check("internet_gateways", len(self.internet_gateways))
+    return moto(self, *arguments, **named)
+
+
+def create_nat_gateway(
+    moto: Any,
+    self: Any,
+    subnet_id: str,
+    allocation_id: str,
+    tags: Any = None,
+    connectivity_type: str = "public",
+) -> NatGateway:
+    """moto gives the gateway a private address outside its subnet."""
+    subnet = self.get_subnet(subnet_id)
+    in_zone = [
+        gateway
+        for gateway in self.nat_gateways.values()
+        if gateway.state == "available"
+        and self.get_subnet(gateway.subnet_id).availability_zone == subnet.availability_zone
+    ]
+    quotas.check("nat_gateways_per_zone", len(in_zone))
+    gateway = moto(self, subnet_id, allocation_id, tags, connectivity_type)
+    interface = gateway._eni
+    address = subnet.get_available_subnet_ip(instance=interface)
+    gateway.private_ip = interface.private_ip_address = address
+    interface.private_ip_addresses = [{"Primary": True, "PrivateIpAddress": address}]
+    interface.interface_type = "nat_gateway"
+    interface.requester_managed = True
+    interface.status = "in-use"
+    interface.description = f"Interface for NAT Gateway {gateway.id}"
+    # A NAT gateway has no security groups ("NAT gateway basics", VPC User Guide).
+    interface._group_set = []
+    gateway.address_set[0]["privateIp"] = address
+    return gateway
+
+
+def delete_nat_gateway(moto: Any, self: Any, nat_gateway_id: str) -> NatGateway:
+    """API reference, DeleteNatGateway: disassociates its Elastic IP, but does not release it."""
+    if nat_gateway_id not in self.nat_gateways:
+        raise EC2ClientError(
+            "NatGatewayNotFound", f"The Nat Gateway {nat_gateway_id} was not found"
+        )
+    gateway = moto(self, nat_gateway_id)
+    if gateway._eni.id in self.enis:
+        if gateway._eni.public_ip:
+            self.disassociate_address(address=gateway._eni.public_ip)
+        gateway._eni.delete()
+    return gateway
+
+
+def route_state(_moto: Any, self: Any) -> str:
+    """API reference, Route: `blackhole` when the target is gone, detached or deleted."""
+    gateway = self.gateway
+    is_internet_gateway = gateway is not None and gateway.id.startswith("igw-")
+    gone = (
+        (self.nat_gateway is not None and self.nat_gateway.state != "available")
+        or (self.vpc_pcx is not None and self.vpc_pcx.status["Code"] != "active")
+        or (is_internet_gateway and gateway.vpc is None)
+    )
+    return "blackhole" if gone else "active"
+
+
+def create_vpc_peering_connection(
+    moto: Any, self: Any, vpc: Any, peer_vpc: Any, tags: Any = None
+) -> Any:
+    """API reference, CreateVpcPeeringConnection: overlapping blocks give status `failed`.
+
+    A second request between the same VPCs returns the first connection.
+    """
+    alive = [p for p in self.vpc_pcxs.values() if p.status["Code"] in ALIVE_PEERINGS]
+    for peering in alive:
+        if {peering.vpc.id, peering.peer_vpc.id} == {vpc.id, peer_vpc.id}:
+            return peering
+    for one in (vpc, peer_vpc):
+        used = sum(one.id in (peering.vpc.id, peering.peer_vpc.id) for peering in alive)
+        quotas.check("peerings_per_vpc", used)
+    peering = moto(self, vpc, peer_vpc, tags)
+    if vpc is peer_vpc or _overlap(vpc, peer_vpc):
+        peering._status.code = "failed"
+        peering._status.message = (
+            "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range: "
+            f"{vpc.id} {', '.join(_blocks(vpc))} and {peer_vpc.id} {', '.join(_blocks(peer_vpc))}"
+        )
+    return peering
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    return any(
+        ipaddress.ip_network(a).overlaps(ipaddress.ip_network(b))
+        for a in _blocks(one)
+        for b in _blocks(other)
+    )
+
+
+def _blocks(vpc: Any) -> list[str]:
+    return [block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False)]
+
+
+def modify_vpc_endpoint(moto: Any, self: Any, **request: Any) -> None:
+    """A gateway endpoint's routes follow its route tables; moto changes the list only."""
+    moto(self, **request)
+    endpoint = self.describe_vpc_endpoints(vpc_end_point_ids=[request["vpc_id"]])[0]
+    prefix_list = endpoint.destination_prefix_list_id
+    for table in request["add_route_tables"] or []:
+        self.create_route(
+            table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefix_list
+        )
+    for table in request["remove_route_tables"] or []:
+        self.delete_route(table, prefix_list)
+
+
+def create_default_pls(moto: Any, self: Any) -> None:
+    """The S3 prefix list holds the lab's addresses in place of Amazon's."""
+    moto(self)
+    for prefix_list in self.managed_prefix_lists.values():
+        if prefix_list.prefix_list_name == f"com.amazonaws.{self.region_name}.s3":
+            entries = [{"Cidr": cidr, "Description": "S3"} for cidr in plan.S3_PREFIXES]
+            prefix_list.entries = {1: entries}
+
+
+CORRECTIONS = (
+    (EC2Backend, "__init__", backend_init),
+    (VPCBackend, "create_vpc", create_vpc),
+    (VPCBackend, "modify_vpc_endpoint", modify_vpc_endpoint),
+    (Subnet, "request_ip", request_ip),
+    (InternetGatewayBackend, "create_internet_gateway", create_internet_gateway),
+    (NatGatewayBackend, "create_nat_gateway", create_nat_gateway),
+    (NatGatewayBackend, "delete_nat_gateway", delete_nat_gateway),
+    (Route, "state", route_state),
+    (
+        VPCPeeringConnectionBackend,
+        "create_vpc_peering_connection",
+        create_vpc_peering_connection,
+    ),
+    (ManagedPrefixListBackend, "create_default_pls", create_default_pls),
+)

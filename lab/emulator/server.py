@@ -1,0 +1,69 @@
+"""The server process: moto's WSGI application behind one lock, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+ARCHITECTURES = ("arm64", "x86_64")
+Image = tuple[str, str]
+
+
+def image(text: str) -> Image:
+    """Parse `ami-…=arm64`. Raises ValueError."""
+    identifier, _, architecture = text.partition("=")
+    if not identifier.startswith("ami-") or architecture not in ARCHITECTURES:
+        raise ValueError(f"{text!r} is not ami-…={{{','.join(ARCHITECTURES)}}}")
+    return identifier, architecture
+
+
+def serve(port_file: Path, images: tuple[Image, ...]) -> None:
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests are answered."""
+    # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.
+    os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    from moto.moto_server.werkzeug_app import (
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
+
+    from lab.emulator import extensions
+
+    extensions.install(images)
+
+    class QuietHandler(MotoRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            if str(code).startswith("5"):
+                super().log_request(code, size)
+
+    application = _OneAtATime(DomainDispatcherApplication(create_backend_app))
+    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    # The socket listens since make_server, so a request sent from now on is answered.
+    _write_port(port_file, server.port)
+    server.serve_forever()
+
+
+class _OneAtATime:
+    """Serialises requests: moto's stores are plain dicts that no lock guards."""
+
+    def __init__(self, application: Any) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        with self._lock:
+            return self._application(environ, start_response)
+
+
+def _write_port(port_file: Path, port: int) -> None:
+    unfinished = port_file.with_name(f".{port_file.name}-{os.getpid()}")
+    unfinished.write_text(f"{port}\n")
+    unfinished.replace(port_file)

@@ -1,0 +1,1 @@
+"""Pulumi's own engine: built once, then driven over a copy of the project."""
