@@ -1,0 +1,17 @@
+"""gatepost: build the stack that the chosen stack file describes, an environment or a branch."""
+
+import pulumi
+
+from model.fields import SettingsError
+from model.settings import check_kind
+from stacks import branch, environment
+
+config = pulumi.Config("gatepost")
+try:
+    kind = check_kind(config.get("kind"))
+    stack = {"environment": environment, "branch": branch}[kind]
+    outputs = stack.build(pulumi.get_stack(), config.get_object(kind))
+except SettingsError as problem:
+    raise pulumi.RunError(str(problem)) from None
+for name, value in outputs.items():
+    pulumi.export(name, value)

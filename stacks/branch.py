@@ -1,0 +1,121 @@
+"""The branch stack: a VPC of its own, its server, the peering, and its part of the directory."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pulumi_aws as aws
+from pulumi import InvokeOptions, ResourceOptions
+
+from components.directory import DirectoryPart, reader_policy
+from components.firewall import Groups
+from components.host import MailHost
+from components.network import BranchNetwork
+from components.shell import Shell
+from model import addressing, contract, directory, flows, mail
+from model.contract import Contract
+from model.fields import SettingsError
+from model.people import People
+from model.settings import Branch
+from stacks.common import host_output, provider
+from stacks.settings import load_branch, load_branch_people
+from userdata import render
+
+
+def build(stack: str, raw: object) -> dict[str, Any]:
+    """Declare a branch's resources from its settings; returns the stack's outputs.
+
+    Reads the contract of the environment that it names. Raises SettingsError before anything is
+    declared but the provider, which the contract is read by.
+    """
+    settings = load_branch(raw)
+    aws_provider = provider(stack, settings.region)
+    name = contract.parameter_name(settings.environment)
+    found = aws.ssm.get_parameter(name=name, opts=InvokeOptions(provider=aws_provider))
+    terms = contract.from_json(found.value, name)
+    people, problems = load_branch_people(settings, tuple(terms.domains))
+    problems = contract.branch_problems(terms, settings) + problems
+    if problems or people is None:
+        raise SettingsError(problems)
+    return _declare(f"gatepost-{stack}", settings, terms, people, aws_provider)
+
+
+def _declare(
+    name: str, settings: Branch, terms: Contract, people: People, aws_provider: aws.Provider
+) -> dict[str, Any]:
+    opts = ResourceOptions(provider=aws_provider)
+    plan = addressing.branch_plan(settings.network)
+    owner = directory.branch_owner(settings.name)
+    network = BranchNetwork(
+        name,
+        plan=plan,
+        region=settings.region,
+        zone=settings.zone,
+        environment_vpc=terms.vpc,
+        environment_network=terms.network,
+        environment_table=terms.route_table,
+        opts=opts,
+    )
+    firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
+    groups = Groups(name, vpc_id=network.vpc.id, firewall=firewall, opts=opts).groups
+    shell = Shell(
+        name,
+        subnet_id=network.servers.id,
+        group_id=groups[flows.SHELL].id,
+        public_key=settings.administrator_key,
+        opts=opts,
+    )
+    part = DirectoryPart(
+        f"{name}-people",
+        bucket=terms.directory,
+        objects=directory.objects(owner, people, host=settings.host, address=str(plan.server)),
+        opts=opts,
+    )
+    server = MailHost(
+        f"{name}-server",
+        host=settings.host,
+        role=flows.BRANCH,
+        image=settings.image,
+        instance_type=settings.instance_type,
+        subnet_id=network.servers.id,
+        private_ip=str(plan.server),
+        group_id=groups[flows.BRANCH].id,
+        key_name=shell.key.key_name,
+        policy=reader_policy(terms.directory, key=directory.people_key(owner)),
+        user_data=_user_data(settings, terms, owner),
+        public=True,
+        after=[*network.ready, *part.objects],
+        opts=opts,
+    )
+    return {
+        "kind": "branch",
+        "environment": settings.environment,
+        "network": str(settings.network),
+        "hub_address": terms.hub_address,
+        "hosts": [
+            host_output(
+                settings.host,
+                flows.BRANCH,
+                str(plan.server),
+                server.instance,
+                server.instance.public_ip,
+            )
+        ],
+        "shell": shell.endpoint.id,
+    }
+
+
+def _user_data(settings: Branch, terms: Contract, owner: str) -> str:
+    domains = tuple(terms.domains)
+    postfix = mail.branch(settings.host, domains, terms.hub_address)
+    reader = render.Directory(
+        role=flows.BRANCH,
+        bucket=terms.directory,
+        region=settings.region,
+        owner=owner,
+        domains=domains,
+        branches=terms.branches,
+        hub=terms.hub_address,
+    )
+    return render.pack(render.cloud_config(postfix, reader))
