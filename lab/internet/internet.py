@@ -1,0 +1,221 @@
+"""Everything on the lab's Internet, and the VPCs' resolvers, as one object."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from lab.internet import cloud, hosts, mirror
+from lab.internet.authority import open_authority, write_private
+from lab.internet.cloud import CloudServer, tls_context
+from lab.internet.control import Options
+from lab.internet.dns import endpoint_names, served
+from lab.internet.judge import Judge
+from lab.internet.knot import Knot
+from lab.internet.machine import Machine, boot, stop
+from lab.internet.mirror import MirrorServer
+from lab.internet.netns import connect, listen
+from lab.internet.plan import CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
+from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
+from lab.internet.unbound import Unbound
+from lab.waiting import wait_for
+from lab.world.model import World
+from lab.world.names import vpc_namespace
+
+START_LIMIT = 60.0
+"""Seconds for one service; Postfix takes the longest, some 2."""
+LOOPBACK = "127.0.0.1"
+
+log = logging.getLogger("internet")
+
+
+class ServiceError(RuntimeError):
+    """A service of the lab's Internet did not start, or ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """A process that must not end before the lab does."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: str
+
+
+class Internet:
+    """All services; `start` once, then `apply` for each world."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._authority = open_authority(options.state / "authority")
+        self._machines = {
+            host.namespace: Machine(name=host.namespace, hostname=host.host) for host in HOSTS
+        }
+        self._running: list[Running] = []
+        self._vpcs: dict[str, Unbound] = {}
+        names = self._machines[NAMES.namespace]
+        self._knot = Knot(names, self._log("names-knot"))
+
+    def start(self, world: World) -> None:
+        """Starts all that does not depend on the VPCs, and waits until each service answers.
+
+        Raises:
+            ServiceError, MachineError, NameServerError, ZoneError: with what failed and its log.
+        """
+        for host in HOSTS:
+            self._boot(host)
+        self._apply_public(world)
+        self._serve_mirror()
+        self._serve_cloud(world.region)
+        for host in MAIL_HOSTS:
+            self._serve_mail(host)
+
+    def apply(self, world: World) -> None:
+        """Makes DNS that of `world`, first the Internet's, then each VPC's.
+
+        Raises:
+            NameServerError, ZoneError: with what failed; the rest is as it was.
+        """
+        self._apply_public(world)
+        self._apply_vpcs(world)
+
+    def ended(self) -> str | None:
+        """What has ended that must not; None if all is well."""
+        watched = list(self._running)
+        for name, unbound in self._vpcs.items():
+            if unbound.process is not None:
+                watched.append(
+                    Running(name=f"resolver of {name}", process=unbound.process, log=name)
+                )
+        for running in watched:
+            status = running.process.poll()
+            if status is not None:
+                return f"{running.name} ended with {status}; see {running.log}"
+        return None
+
+    def close(self) -> None:
+        """Kills everything that was started."""
+        for running in reversed(self._running):
+            stop(running.process)
+
+    def _boot(self, host: OutsideHost) -> None:
+        machine = self._machines[host.namespace]
+        files = {"/etc/resolv.conf": (f"nameserver {NAMES.address}\n".encode(), 0o644)}
+        if host in MAIL_HOSTS:
+            files = hosts.files(
+                host,
+                certificate=self._authority.issue([host.host]),
+                trust_store=self._trust_store(),
+            )
+        output = self._log(f"{host.namespace}-boot")
+        process = boot(machine, lower=self._options.lower, files=files, log=output)
+        self._watch(f"machine {host.namespace}", process, output)
+
+    def _trust_store(self) -> bytes:
+        for layer in self._options.lower:
+            place = layer / "etc/ssl/certs/ca-certificates.crt"
+            if place.exists():
+                return place.read_bytes() + self._authority.pem
+        raise ServiceError(
+            f"no ca-certificates.crt in {', '.join(map(str, self._options.lower))}:"
+            " the layer needs the package ca-certificates"
+        )
+
+    def _apply_public(self, world: World) -> None:
+        found = served(world, self._options.mirror_names)
+        for zone in found.undelegated:
+            log.warning("public zone %s is not served: its parent has no NS record for it", zone)
+        first = self._knot.process is None
+        self._knot.apply(found.zones)
+        if first and self._knot.process is not None:
+            self._watch("knotd", self._knot.process, self._log("names-knot"))
+
+    def _apply_vpcs(self, world: World) -> None:
+        wanted = {vpc.id: vpc for vpc in world.vpcs}
+        for gone in set(self._vpcs) - set(wanted):
+            self._vpcs.pop(gone).close()
+        for vpc in wanted.values():
+            if vpc.id not in self._vpcs:
+                self._vpcs[vpc.id] = Unbound(
+                    self._machines[NAMES.namespace],
+                    addresses=[resolver_address(vpc), LINK_LOCAL_RESOLVER],
+                    namespace=vpc_namespace(vpc.id),
+                    log=self._log(f"{vpc.id}-resolver"),
+                )
+            self._vpcs[vpc.id].apply(vpc_zones(world, vpc))
+
+    def _serve_mail(self, host: OutsideHost) -> None:
+        machine = self._machines[host.namespace]
+        resolver = Unbound(
+            machine, addresses=[LOOPBACK], log=self._log(f"{host.namespace}-resolver")
+        )
+        resolver.apply({})
+        if resolver.process is not None:
+            self._watch(
+                f"resolver of {host.namespace}",
+                resolver.process,
+                self._log(f"{host.namespace}-resolver"),
+            )
+        hosts.prepare_postfix(machine, host)
+        output = self._log(f"{host.namespace}-postfix")
+        process = machine.popen(["postfix", "start-fg"], log=output)
+        self._watch(f"Postfix of {host.namespace}", process, output)
+        self._await(f"port {hosts.SMTP_PORT} of {host.host}", lambda: _greets(host), output.name)
+
+    def _serve_mirror(self) -> None:
+        listener = listen(MIRROR.namespace, MIRROR.address, mirror.PORT)
+        server = MirrorServer(listener, folder=self._options.mirror)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def _serve_cloud(self, region: str) -> None:
+        names = endpoint_names(region)
+        chain = self._options.state / "authority" / "cloud.pem"
+        write_private(chain, self._authority.issue(names))
+        judge = Judge(self._options.emulator, region)
+        for port, tls in (
+            (cloud.HTTPS_PORT, tls_context(str(chain))),
+            (cloud.HTTP_PORT, None),
+        ):
+            server = CloudServer(
+                listen(CLOUD.namespace, CLOUD.address, port),
+                judge=judge,
+                emulator=self._options.emulator,
+                region=region,
+                tls=tls,
+            )
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        self._await(f"TLS on {names[0]}", lambda: self._handshakes(names[0]), "this log")
+
+    def _handshakes(self, name: str) -> bool:
+        context = ssl.create_default_context(cadata=self._authority.pem.decode())
+        with (
+            connect(CLOUD.namespace, CLOUD.address, cloud.HTTPS_PORT, limit=START_LIMIT) as plain,
+            context.wrap_socket(plain, server_hostname=name),
+        ):
+            return True
+
+    def _await(self, what: str, condition: Callable[[], bool], where: str) -> None:
+        if not wait_for(condition, START_LIMIT):
+            raise ServiceError(f"{what} did not answer within {START_LIMIT:g} s; see {where}")
+
+    def _watch(self, name: str, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
+        self._running.append(Running(name=name, process=process, log=output.name))
+
+    def _log(self, name: str) -> IO[bytes]:
+        folder = self._options.state / "logs"
+        folder.mkdir(exist_ok=True)
+        return open(folder / f"{name}.log", "ab")
+
+
+def _greets(host: OutsideHost) -> bool:
+    """Whether the host's SMTP greeting names it (RFC 5321 section 4.2)."""
+    try:
+        with connect(host.namespace, host.address, hosts.SMTP_PORT, limit=1.0) as connection:
+            return connection.recv(512).startswith(f"220 {host.host} ".encode())
+    except OSError:  # nothing listens yet
+        return False

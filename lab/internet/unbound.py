@@ -1,0 +1,91 @@
+"""Unbound as the resolver of one network namespace."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import IO
+
+from lab.internet.knot import NameServerError, answers, check_zones
+from lab.internet.machine import SHARED, Machine, stop
+from lab.internet.plan import NAMES
+from lab.internet.resolver import root_hints, unbound_config
+from lab.waiting import wait_for
+
+START_LIMIT = 20.0
+"""Seconds; a start takes some 0.1."""
+
+
+class Unbound:
+    """unbound on `machine`, in `namespace` (the machine's own by default), at `addresses`."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        *,
+        addresses: Sequence[str],
+        log: IO[bytes],
+        namespace: str | None = None,
+    ) -> None:
+        self._machine = machine
+        self._addresses = tuple(addresses)
+        self._log = log
+        self._namespace = namespace
+        name = namespace or machine.name
+        self._folder = f"{SHARED}/resolver-{name}"
+        self._control = f"/run/resolver-{name}.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def apply(self, zones: Mapping[str, str]) -> None:
+        """Resolves with `zones` beside the root; forgets what it has learnt before.
+
+        Raises:
+            ZoneError: a master file is not valid; what was served before stays.
+            NameServerError: unbound did not start, reload or answer within START_LIMIT.
+        """
+        check_zones(self._machine, zones, f"{self._folder}/new")
+        self._write(zones)
+        self._machine.run(["unbound-checkconf", f"{self._folder}/unbound.conf"], check=True)
+        if self.process is None:
+            command = ["unbound", "-c", f"{self._folder}/unbound.conf"]
+            self.process = self._machine.popen(command, log=self._log, namespace=self._namespace)
+        else:
+            self._reload()
+        if not wait_for(self._answers, START_LIMIT):
+            raise NameServerError(
+                f"the resolver at {self._addresses[0]} did not resolve {NAMES.host};"
+                f" see {self._log.name}"
+            )
+
+    def close(self) -> None:
+        """Ends the process, if there is one."""
+        if self.process is not None:
+            self._machine.run(
+                ["unbound-control", "-c", f"{self._folder}/unbound.conf", "stop"], check=True
+            )
+            stop(self.process)
+            self.process = None
+
+    def _write(self, zones: Mapping[str, str]) -> None:
+        folder = self._machine.seen_from_outside(self._folder)
+        names = {name: f"{name}zone" for name in zones}
+        for name, text in zones.items():
+            (folder / names[name]).write_text(text)
+        (folder / "root.hints").write_text(root_hints())
+        (folder / "unbound.conf").write_text(
+            unbound_config(
+                addresses=self._addresses, folder=self._folder, control=self._control, zones=names
+            )
+        )
+
+    def _reload(self) -> None:
+        # The control socket is a file: the network namespace, which may be gone, does not matter.
+        self._machine.run(
+            ["unbound-control", "-c", f"{self._folder}/unbound.conf", "reload"], check=True
+        )
+
+    def _answers(self) -> bool:
+        return all(
+            answers(self._machine, address, NAMES.host, "A", namespace=self._namespace)
+            for address in self._addresses
+        )
