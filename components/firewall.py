@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
@@ -12,7 +14,8 @@ from model.flows import Firewall, Flow
 
 
 class Groups(ComponentResource):
-    """One security group for each host of the firewall; `groups` maps a host to its group."""
+    """One security group for each host of the firewall; `groups` maps a host to its group, `rules`
+    are what lets its traffic through."""
 
     def __init__(
         self, name: str, *, vpc_id: Input[str], firewall: Firewall, opts: ResourceOptions
@@ -33,11 +36,12 @@ class Groups(ComponentResource):
             )
             for host in firewall.hosts
         }
-        for flow in firewall.flows:
-            self._allow(flow)
+        self.rules: list[pulumi.Resource] = [
+            rule for flow in firewall.flows for rule in self._allow(flow)
+        ]
         self.register_outputs({host: group.id for host, group in self.groups.items()})
 
-    def _allow(self, flow: Flow) -> None:
+    def _allow(self, flow: Flow) -> Iterator[pulumi.Resource]:
         """The egress rule of the source and the ingress rule of the destination, where ours."""
         common: dict[str, Any] = {
             "ip_protocol": "tcp",
@@ -46,7 +50,7 @@ class Groups(ComponentResource):
         }
         name = f"{self.name}-{flow.source}-{flow.destination}-{flow.port}"
         if flow.source in self.groups:
-            aws.vpc.SecurityGroupEgressRule(
+            yield aws.vpc.SecurityGroupEgressRule(
                 f"{name}-out",
                 security_group_id=self.groups[flow.source].id,
                 description=flow.why,
@@ -56,7 +60,7 @@ class Groups(ComponentResource):
                 **self._peer(flow.destination),
             )
         if flow.destination in self.groups:
-            aws.vpc.SecurityGroupIngressRule(
+            yield aws.vpc.SecurityGroupIngressRule(
                 f"{name}-in",
                 security_group_id=self.groups[flow.destination].id,
                 description=flow.why,

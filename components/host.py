@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -28,7 +29,11 @@ ASSUME = json.dumps(
 
 
 class MailHost(ComponentResource):
-    """One machine; changed user data replaces it, the old one first, as both have one address."""
+    """One machine; changed user data replaces it, the old one first, as both have one address.
+
+    Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
+    none. `after` is what its first boot needs: routes, rules, the directory's objects.
+    """
 
     def __init__(
         self,
@@ -44,6 +49,7 @@ class MailHost(ComponentResource):
         key_name: Input[str],
         policy: str,
         user_data: Input[str],
+        elastic_ip: aws.ec2.Eip | None = None,
         public: bool = False,
         after: list[pulumi.Resource],
         opts: ResourceOptions,
@@ -59,14 +65,22 @@ class MailHost(ComponentResource):
         profile = aws.iam.InstanceProfile(
             name, name=name, role=iam_role.name, tags=named(name), opts=child
         )
+        place: dict[str, Any] = {
+            "subnet_id": subnet_id,
+            "private_ip": private_ip,
+            "vpc_security_group_ids": [group_id],
+        }
+        if elastic_ip:
+            interface, association = self._interface(name, place, elastic_ip, child)
+            place = {"primary_network_interface": {"network_interface_id": interface.id}}
+            after = [*after, association]
+        elif public:
+            place["associate_public_ip_address"] = True
         self.instance = aws.ec2.Instance(
             name,
             ami=image,
             instance_type=instance_type,
-            subnet_id=subnet_id,
-            private_ip=private_ip,
-            associate_public_ip_address=public,
-            vpc_security_group_ids=[group_id],
+            **place,
             key_name=key_name,
             iam_instance_profile=profile.name,
             user_data_base64=user_data,
@@ -89,3 +103,28 @@ class MailHost(ComponentResource):
             ),
         )
         self.register_outputs({"instance": self.instance.id})
+
+    @staticmethod
+    def _interface(
+        name: str, place: dict[str, Any], elastic_ip: aws.ec2.Eip, child: ResourceOptions
+    ) -> tuple[aws.ec2.NetworkInterface, aws.ec2.EipAssociation]:
+        """An interface that outlives its instances and has its Elastic IP before they boot.
+
+        An address that is associated with an instance comes after its first boot has begun, which
+        then may find no Internet to install from.
+        """
+        interface = aws.ec2.NetworkInterface(
+            name,
+            subnet_id=place["subnet_id"],
+            private_ips=[place["private_ip"]],
+            security_groups=place["vpc_security_group_ids"],
+            tags=named(name),
+            opts=child,
+        )
+        association = aws.ec2.EipAssociation(
+            name,
+            allocation_id=elastic_ip.allocation_id,
+            network_interface_id=interface.id,
+            opts=child,
+        )
+        return interface, association

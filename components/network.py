@@ -19,6 +19,8 @@ class _Network(ComponentResource):
         self.name = name
         self.zone = zone
         self.child = ResourceOptions(parent=self)
+        self.ready: list[pulumi.Resource] = []
+        """What a host must wait for: without its routes its first boot installs nothing."""
         self.vpc = aws.ec2.Vpc(
             name,
             cidr_block=cidr,
@@ -48,20 +50,23 @@ class _Network(ComponentResource):
             opts=self.child,
         )
         table = aws.ec2.RouteTable(name, vpc_id=self.vpc.id, tags=named(name), opts=self.child)
-        aws.ec2.RouteTableAssociation(
+        association = aws.ec2.RouteTableAssociation(
             name, subnet_id=subnet.id, route_table_id=table.id, opts=self.child
         )
+        self.ready.append(association)
         return subnet, table
 
     def way_out(self, purpose: str, table: aws.ec2.RouteTable) -> aws.ec2.Route:
         """The default route to the Internet gateway."""
-        return aws.ec2.Route(
+        route = aws.ec2.Route(
             f"{self.name}-{purpose}-internet",
             route_table_id=table.id,
             destination_cidr_block=str(ANYWHERE),
             gateway_id=self.gateway.id,
             opts=self.child,
         )
+        self.ready.append(route)
+        return route
 
     def storage(self, region: str, tables: list[Input[str]]) -> None:
         """S3 without the Internet: a gateway endpoint costs nothing and needs no NAT."""
@@ -79,8 +84,8 @@ class _Network(ComponentResource):
 class EnvironmentNetwork(_Network):
     """DMZ to the Internet gateway; private to a NAT gateway, which has a subnet of its own.
 
-    Attributes: `vpc`, `dmz`, `private` (subnets), `private_table` (branches add routes to it),
-    `nat_address` (its Elastic IP) and `ready` (what a host must wait for to reach anything).
+    Attributes: `vpc`, `dmz`, `private` (subnets), `private_table` (branches add routes to it)
+    and `nat_address` (its Elastic IP).
     """
 
     def __init__(
@@ -90,7 +95,7 @@ class EnvironmentNetwork(_Network):
         self.dmz, dmz_table = self.subnet("dmz", str(plan.dmz))
         self.private, self.private_table = self.subnet("private", str(plan.private))
         edge, edge_table = self.subnet("edge", str(plan.edge))
-        dmz_route = self.way_out("dmz", dmz_table)
+        self.way_out("dmz", dmz_table)
         edge_route = self.way_out("edge", edge_table)
         self.nat_address = aws.ec2.Eip(
             f"{name}-nat", domain="vpc", tags=named(f"{name}-nat"), opts=self.child
@@ -110,7 +115,7 @@ class EnvironmentNetwork(_Network):
             opts=self.child,
         )
         self.storage(region, [dmz_table.id, self.private_table.id])
-        self.ready: list[pulumi.Resource] = [dmz_route, private_route]
+        self.ready.append(private_route)
         self.register_outputs({"vpc": self.vpc.id})
 
 
@@ -135,7 +140,7 @@ class BranchNetwork(_Network):
     ) -> None:
         super().__init__("BranchNetwork", name, str(plan.network), zone, opts)
         self.servers, table = self.subnet("servers", str(plan.subnet))
-        internet = self.way_out("servers", table)
+        self.way_out("servers", table)
         peering = aws.ec2.VpcPeeringConnection(
             name,
             vpc_id=self.vpc.id,
@@ -144,10 +149,9 @@ class BranchNetwork(_Network):
             tags=named(name),
             opts=self.child,
         )
-        there = self._peer_route("hub", table.id, environment_network, peering)
-        back = self._peer_route("back", environment_table, str(plan.network), peering)
+        self._peer_route("hub", table.id, environment_network, peering)
+        self._peer_route("back", environment_table, str(plan.network), peering)
         self.storage(region, [table.id])
-        self.ready: list[pulumi.Resource] = [internet, there, back]
         self.register_outputs({"vpc": self.vpc.id})
 
     def _peer_route(
@@ -156,13 +160,12 @@ class BranchNetwork(_Network):
         table: Input[str],
         cidr: str,
         peering: aws.ec2.VpcPeeringConnection,
-    ) -> aws.ec2.Route:
-        return aws.ec2.Route(
+    ) -> None:
+        route = aws.ec2.Route(
             f"{self.name}-{purpose}",
             route_table_id=table,
             destination_cidr_block=cidr,
             vpc_peering_connection_id=peering.id,
             opts=self.child,
         )
-
-
+        self.ready.append(route)

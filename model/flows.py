@@ -84,5 +84,5 @@ def _upkeep(host: str) -> tuple[Flow, ...]:
     return (
         Flow(source=host, destination=INTERNET, port=ports.HTTP, why="packages"),
         Flow(source=host, destination=INTERNET, port=ports.HTTPS, why="packages and S3"),
-        Flow(source=SHELL, destination=host, port=ports.SSH, why="administrators' SSH"),
+        Flow(source=SHELL, destination=host, port=ports.SSH, why="SSH of administrators"),
     )

@@ -58,11 +58,11 @@ def _declare(
         opts=opts,
     )
     firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
-    groups = Groups(name, vpc_id=network.vpc.id, firewall=firewall, opts=opts).groups
+    groups = Groups(name, vpc_id=network.vpc.id, firewall=firewall, opts=opts)
     shell = Shell(
         name,
         subnet_id=network.servers.id,
-        group_id=groups[flows.SHELL].id,
+        group_id=groups.groups[flows.SHELL].id,
         public_key=settings.administrator_key,
         opts=opts,
     )
@@ -80,12 +80,12 @@ def _declare(
         instance_type=settings.instance_type,
         subnet_id=network.servers.id,
         private_ip=str(plan.server),
-        group_id=groups[flows.BRANCH].id,
+        group_id=groups.groups[flows.BRANCH].id,
         key_name=shell.key.key_name,
         policy=reader_policy(terms.directory, key=directory.people_key(owner)),
         user_data=_user_data(settings, terms, owner),
         public=True,
-        after=[*network.ready, *part.objects],
+        after=[*network.ready, *groups.rules, *part.objects],
         opts=opts,
     )
     return {

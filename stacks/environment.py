@@ -51,9 +51,8 @@ class _Build:
             opts=self.opts,
         )
         firewall = flows.environment_firewall(settings.outbound, settings.branches)
-        self.groups = Groups(
-            self.name, vpc_id=self.network.vpc.id, firewall=firewall, opts=self.opts
-        ).groups
+        groups = Groups(self.name, vpc_id=self.network.vpc.id, firewall=firewall, opts=self.opts)
+        self.groups = groups.groups
         self.shell = Shell(
             self.name,
             subnet_id=self.network.private.id,
@@ -62,7 +61,7 @@ class _Build:
             opts=self.opts,
         )
         bucket = DirectoryBucket(f"{self.name}-directory", bucket=self.bucket, opts=self.opts)
-        self.part = DirectoryPart(
+        part = DirectoryPart(
             f"{self.name}-people",
             bucket=bucket.bucket.id,
             objects=directory.objects(
@@ -73,15 +72,13 @@ class _Build:
             ),
             opts=ResourceOptions(provider=aws_provider, depends_on=[bucket.versioning]),
         )
-        self.address = self._elastic_ip("relay")
+        self.ready = [*self.network.ready, *groups.rules, *part.objects]
+        name = f"{self.name}-relay"
+        self.address = aws.ec2.Eip(name, domain="vpc", tags=named(name), opts=self.opts)
         self.relay = self._relay()
         self.hub = self._hub()
         self._names()
         self._contract()
-
-    def _elastic_ip(self, label: str) -> aws.ec2.Eip:
-        name = f"{self.name}-{label}"
-        return aws.ec2.Eip(name, domain="vpc", tags=named(name), opts=self.opts)
 
     def _directory(self, role: str) -> render.Directory:
         return render.Directory(
@@ -102,27 +99,21 @@ class _Build:
             instance_type=self.settings.instance_type,
             group_id=self.groups[role].id,
             key_name=self.shell.key.key_name,
-            after=[*self.network.ready, *self.part.objects],
+            after=self.ready,
             opts=self.opts,
             **own,
         )
 
     def _relay(self) -> MailHost:
-        host = self._host(
+        return self._host(
             flows.RELAY,
             host=self.settings.relay,
             subnet_id=self.network.dmz.id,
             private_ip=str(self.plan.relay),
             policy=reader_policy(self.bucket, prefix=directory.ADDRESSES),
             user_data=self.address.public_ip.apply(self._relay_user_data),
+            elastic_ip=self.address,
         )
-        aws.ec2.EipAssociation(
-            f"{self.name}-relay",
-            allocation_id=self.address.allocation_id,
-            instance_id=host.instance.id,
-            opts=self.opts,
-        )
-        return host
 
     def _relay_user_data(self, public_ip: str) -> str:
         postfix = mail.relay(self.settings, self.plan.hub, public_ip)

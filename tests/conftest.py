@@ -1,0 +1,30 @@
+"""Fixtures shared by all tests of the program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for `recording`, which several folders share
+
+
+def _settings(stack: str, kind: str) -> dict[str, Any]:
+    text = (ROOT / "stacks" / f"Pulumi.{stack}.yaml").read_text()
+    return yaml.safe_load(text)["config"][f"gatepost:{kind}"]
+
+
+@pytest.fixture
+def dev() -> dict[str, Any]:
+    """The raw settings of the environment `dev`."""
+    return _settings("dev", "environment")
+
+
+@pytest.fixture
+def osaka() -> dict[str, Any]:
+    """The raw settings of its branch."""
+    return _settings("dev-osaka", "branch")

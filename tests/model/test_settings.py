@@ -1,0 +1,84 @@
+"""A stack's settings: read whole, every problem at once."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from model.fields import SettingsError
+from model.settings import check_kind, read_branch, read_environment
+
+
+def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> None:
+    values, problems = read_environment(dev)
+    assert problems == []
+    assert values["network"] == IPv4Network("10.1.0.0/16")
+    assert values["domains"] == ("example.jp", "example.co.jp")
+    assert read_branch(osaka)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            {"region": "Tokyo"},
+            "environment.region: must be an AWS Region such as us-east-1, got 'T",
+        ),
+        ({"zone": "eu-west-1a"}, "environment.zone: must be in us-east-1, got 'eu-west-1a'"),
+        ({"network": "10.1.0.0/24"}, "environment.network: must be between /16 and /20, got /24"),
+        ({"network": "11.1.0.0/16"}, "environment.network: must be private address space"),
+        ({"network": "10.1.0.1/16"}, "has host bits set"),
+        ({"network": 5.5}, "environment.network: must be an IPv4 network"),
+        (
+            {"branches": "10.0.0.0/8"},
+            "environment.branches: must not overlap the network 10.1.0.0/16, got 10.0.0.0/8",
+        ),
+        ({"domains": []}, "environment.domains: must be a list of domain names, got []"),
+        ({"domains": ["jp"]}, "environment.domains: must be a domain name in lower case"),
+        ({"domains": ["example.jp", "example.jp"]}, "must name each domain once, got example.jp"),
+        ({"relay": "mx.example.net"}, "environment.relay: must be a host of example.jp"),
+        ({"hub": "dmz-ms.example.jp"}, "environment.hub: must differ from the relay's name"),
+        ({"hub": "example.co.jp"}, "environment.hub: must not be a mail domain itself"),
+        ({"outbound": "both"}, "environment.outbound: must be relay or direct, got 'both'"),
+        ({"delegated": "yes"}, "environment.delegated: must be true or false, got 'yes'"),
+        ({"image": "debian"}, "environment.image: must be an image id"),
+        ({"administrator_key": "ssh-dss AAAA"}, "environment.administrator_key: must be one Open"),
+        ({"outbnd": "relay"}, "environment.outbnd: unknown key; did you mean outbound?"),
+        ({"zzz": 1}, "environment.zzz: unknown key; known here: administrator_key, branches"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_path_and_bound(
+    dev: dict[str, Any], change: dict[str, Any], sentence: str
+) -> None:
+    _, problems = read_environment(dev | change)
+    assert any(sentence in problem for problem in problems), problems
+
+
+def test_all_problems_come_at_once(dev: dict[str, Any]) -> None:
+    wrong = dev | {"branches": "10.1.0.0/24", "domains": ["EXAMPLE"], "relayy": 1, "image": 7}
+    del wrong["hub"]
+    _, problems = read_environment(wrong)
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "environment.relayy",
+        "environment.domains",
+        "environment.hub",
+        "environment.image",
+        "environment.branches",
+    ]
+
+
+def test_what_is_no_mapping_is_refused() -> None:
+    assert read_environment(None)[1] == ["environment: must be a mapping of keys, got None"]
+
+
+def test_a_branch_names_its_problems(osaka: dict[str, Any]) -> None:
+    _, problems = read_branch(osaka | {"name": "Osaka", "network": "192.168.10.0/30"})
+    assert [problem.partition(":")[0] for problem in problems] == ["branch.name", "branch.network"]
+
+
+def test_a_stack_is_an_environment_or_a_branch() -> None:
+    assert check_kind("branch") == "branch"
+    with pytest.raises(SettingsError, match="kind: must be environment or branch, got 'hub'"):
+        check_kind("hub")

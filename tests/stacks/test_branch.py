@@ -1,0 +1,97 @@
+"""The branch stack under the recording mock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from recording import Recorder, run
+
+from model import contract
+from model.fields import SettingsError
+from stacks import branch
+
+TERMS = contract.Contract(
+    version=contract.VERSION,
+    environment="dev",
+    account="123456789012",
+    region="us-east-1",
+    vpc="vpc-dev",
+    network="10.1.0.0/16",
+    branches="192.168.0.0/16",
+    route_table="rtb-private",
+    hub="ms.example.jp",
+    hub_address="10.1.11.5",
+    domains=["example.jp", "example.co.jp"],
+    directory="directory-bucket",
+)
+
+
+def build(raw: dict[str, Any], terms: str = "") -> tuple[Recorder, dict[str, Any]]:
+    answer = {"value": terms or contract.to_json(TERMS)}
+    return run(
+        lambda: branch.build("dev-osaka", raw),
+        stack_name="dev-osaka",
+        answers={"aws:ssm/getParameter:getParameter": answer},
+    )
+
+
+def test_the_branch_touches_of_the_environment_one_route_and_its_two_objects(
+    osaka: dict[str, Any],
+) -> None:
+    recorder, _ = build(osaka)
+    theirs = {
+        resource.name
+        for resource in recorder.resources.values()
+        if {"vpc-dev", "rtb-private", "directory-bucket"} & set(map(str, resource.inputs.values()))
+    }
+    assert theirs == {
+        "gatepost-dev-osaka",  # the peering
+        "gatepost-dev-osaka-back",
+        "gatepost-dev-osaka-people-addresses",
+        "gatepost-dev-osaka-people-people",
+    }
+    back = recorder.one("ec2/route:Route", "gatepost-dev-osaka-back")
+    assert back.inputs["destinationCidrBlock"] == "192.168.10.0/24"
+
+
+def test_its_server_reads_its_own_part_only(osaka: dict[str, Any]) -> None:
+    recorder, _ = build(osaka)
+    policy = recorder.one("iam/rolePolicy:RolePolicy", "gatepost-dev-osaka-server").inputs["policy"]
+    assert json.loads(policy)["Statement"] == [
+        {
+            "Sid": "Read",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": "arn:aws:s3:::directory-bucket/people/branches/osaka.json",
+        }
+    ]
+
+
+def test_the_public_address_has_no_way_in(osaka: dict[str, Any]) -> None:
+    recorder, outputs = build(osaka)
+    server = recorder.one("ec2/instance:Instance", "gatepost-dev-osaka-server")
+    assert server.inputs["associatePublicIpAddress"] is True
+    ingress = recorder.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    peers = {
+        rule.inputs.get("cidrIpv4") or rule.inputs["referencedSecurityGroupId"] for rule in ingress
+    }
+    assert peers == {"10.1.11.5/32", "gatepost-dev-osaka-shell-id"}
+    assert outputs["hosts"][0]["host"] == "ms2.example.jp"
+
+
+def test_people_of_a_foreign_domain_and_a_foreign_network_are_refused_together(
+    osaka: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "p.yaml").write_text("users: [x@example.net]\n")
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
+    with pytest.raises(SettingsError) as caught:
+        build(osaka | {"people": "p.yaml", "network": "172.16.0.0/24"})
+    assert "branch.network: must be within 192.168.0.0/16" in str(caught.value)
+    assert "p.yaml.users: must be in a mail domain (example.jp, example.co.jp)" in str(caught.value)
+
+
+def test_a_contract_of_another_version_is_refused(osaka: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match="must be a contract of version 1"):
+        build(osaka, '{"version": 99}')

@@ -1,0 +1,105 @@
+"""User data: what a machine is told, before any machine is booted with it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import random
+import re
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+import yaml
+
+from model import mail
+from model.settings import Environment, read_environment
+from userdata import render
+
+
+@pytest.fixture
+def settings(dev: dict[str, Any]) -> Environment:
+    return Environment(**read_environment(dev)[0])
+
+
+def directory(role: str) -> render.Directory:
+    return render.Directory(
+        role=role,
+        bucket="b",
+        region="us-east-1",
+        owner="environment",
+        domains=("example.jp",),
+        branches="192.168.0.0/16",
+        hub="10.1.11.5",
+    )
+
+
+def hosts(settings: Environment) -> dict[str, mail.Postfix]:
+    return {
+        "relay": mail.relay(settings, IPv4Address("10.1.11.5"), "198.51.100.1"),
+        "hub": mail.hub(settings, IPv4Address("10.1.1.4")),
+        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5"),
+    }
+
+
+def parameters(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert not any(line[0].isspace() for line in lines), "every parameter is one line"
+    pairs = [tuple(part.strip() for part in line.split("=", 1)) for line in lines]
+    assert len({name for name, _ in pairs}) == len(pairs), "no parameter is given twice"
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("role", ["relay", "hub", "branch"])
+def test_no_domain_is_local_and_no_map_is_berkeley_db(settings: Environment, role: str) -> None:
+    text = render.main_cf(hosts(settings)[role])
+    found = parameters(text)
+    assert found["mydestination"] == ""
+    assert found["relay_domains"] == "example.jp, example.co.jp"
+    assert found["smtpd_relay_restrictions"] == "permit_mynetworks, reject_unauth_destination"
+    assert not re.search(r"\b(hash|btree):[^ ]", re.sub("(?m)^#.*", "", text))
+
+
+def test_only_the_edge_says_550(settings: Environment) -> None:
+    code = "unknown_relay_recipient_reject_code"
+    texts = {role: parameters(render.main_cf(host)) for role, host in hosts(settings).items()}
+    assert {role: text[code] for role, text in texts.items()} == {
+        "relay": "550",
+        "hub": "450",
+        "branch": "450",
+    }
+
+
+def test_each_hop_behind_the_edge_takes_more(settings: Environment) -> None:
+    limits = [
+        int(parameters(render.main_cf(hosts(settings)[role]))["message_size_limit"])
+        for role in ("relay", "hub", "branch")
+    ]
+    assert limits == sorted(set(limits))
+
+
+def test_the_relay_trusts_one_address(settings: Environment) -> None:
+    found = parameters(render.main_cf(hosts(settings)["relay"]))
+    assert found["mynetworks"] == "127.0.0.0/8, 10.1.11.5/32"
+
+
+def test_main_cf_is_written_after_the_packages_and_postfix_waits(settings: Environment) -> None:
+    document = yaml.safe_load(render.cloud_config(hosts(settings)["hub"], directory("hub")))
+    files = {entry["path"]: entry for entry in document["write_files"]}
+    assert files["/etc/postfix/main.cf"]["defer"] is True
+    assert not any(f.get("defer") for path, f in files.items() if path != "/etc/postfix/main.cf")
+    drop_in = files["/etc/systemd/system/postfix.service.d/gatepost.conf"]["content"]
+    assert f"ConditionPathExists={render.STATE}/ready" in drop_in
+    compile(files[render.SYNCHRONISER]["content"], render.SYNCHRONISER, "exec")
+
+
+def test_user_data_is_packed_the_same_each_time_and_its_limit_is_kept(
+    settings: Environment,
+) -> None:
+    text = render.cloud_config(hosts(settings)["relay"], directory("relay"))
+    packed = render.pack(text)
+    assert packed == render.pack(text)
+    assert gzip.decompress(base64.b64decode(packed)).decode() == text
+    noise = "".join(random.Random(1).choices("0123456789abcdef", k=50_000))
+    with pytest.raises(ValueError, match=r"user data: must be at most 16384 bytes .*, got \d{5}"):
+        render.pack(noise)
