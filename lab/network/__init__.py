@@ -1,0 +1,1 @@
+"""The network that enforces what AWS state says: namespaces, links, routes and packet filters."""
