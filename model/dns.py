@@ -38,13 +38,13 @@ def records(
     (RFC 7208) names exactly the addresses that mail leaves from: for each mail domain, and for
     each HELO name, which is what a receiver checks for the null sender (section 2.4).
     """
-    senders = [relay_ip] + ([nat_ip] if nat_ip else [])
+    senders = [relay_ip] + ([nat_ip] if nat_ip is not None else [])
     primary = domains[0]
     result = [
         _record(primary, relay, "A", relay_ip),
         _record(primary, relay, "TXT", spf([relay_ip])),
     ]
-    if nat_ip:
+    if nat_ip is not None:
         name = outbound_name(primary)
         result += [
             _record(primary, name, "A", nat_ip),
