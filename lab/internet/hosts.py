@@ -72,6 +72,7 @@ def main_cf(host: OutsideHost) -> str:
         "inet_protocols": "ipv4",
         "mydestination": "",
         "local_transport": "error:no local delivery",
+        "alias_maps": "",
         "mynetworks": "127.0.0.0/8",
         "virtual_mailbox_domains": host.domain or "",
         # No virtual_mailbox_maps: every local part of the domain exists.
@@ -115,7 +116,6 @@ def files(
         _TRUST_STORE: (trust_store, 0o644),
         _DELIVER: (_DELIVER_SCRIPT.encode(), 0o755),
         "/etc/mailname": (f"{host.domain}\n".encode(), 0o644),
-        "/etc/aliases": (b"", 0o644),
         # By itself the host knows its own name only; all else is in the DNS.
         "/etc/hosts": (
             f"127.0.0.1 localhost\n{host.address} {host.host}\n".encode(),

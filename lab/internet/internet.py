@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
@@ -57,7 +58,9 @@ class Internet:
             host.namespace: Machine(name=host.namespace, hostname=host.host) for host in HOSTS
         }
         self._running: list[Running] = []
+        self._mail_resolvers: list[Unbound] = []
         self._vpcs: dict[str, Unbound] = {}
+        self._outdated = False
         names = self._machines[NAMES.namespace]
         self._knot = Knot(names, self._log("names-knot"))
 
@@ -70,19 +73,26 @@ class Internet:
         for host in HOSTS:
             self._boot(host)
         self._apply_public(world)
+        if self._knot.process is not None:
+            self._watch("knotd", self._knot.process, self._log("names-knot"))
         self._serve_mirror()
         self._serve_cloud(world.region)
-        for host in MAIL_HOSTS:
-            self._serve_mail(host)
+        with ThreadPoolExecutor() as pool:
+            # Iterated for the errors, which come out of the pool with the results.
+            list(pool.map(self._serve_mail, MAIL_HOSTS))
 
     def apply(self, world: World) -> None:
-        """Makes DNS that of `world`, first the Internet's, then each VPC's.
+        """Makes DNS that of `world`, first the Internet's, then each resolver's.
 
         Raises:
             NameServerError, ZoneError: with what failed; the rest is as it was.
         """
-        self._apply_public(world)
-        self._apply_vpcs(world)
+        # Remembered until all have forgotten, should one of them fail half-way.
+        self._outdated |= self._apply_public(world)
+        for resolver in self._mail_resolvers:
+            resolver.apply({}, forget=self._outdated)
+        self._apply_vpcs(world, forget=self._outdated)
+        self._outdated = False
 
     def ended(self) -> str | None:
         """What has ended that must not; None if all is well."""
@@ -90,7 +100,9 @@ class Internet:
         for name, unbound in self._vpcs.items():
             if unbound.process is not None:
                 watched.append(
-                    Running(name=f"resolver of {name}", process=unbound.process, log=name)
+                    Running(
+                        name=f"resolver of {name}", process=unbound.process, log=unbound.log.name
+                    )
                 )
         for running in watched:
             status = running.process.poll()
@@ -126,16 +138,13 @@ class Internet:
             " the layer needs the package ca-certificates"
         )
 
-    def _apply_public(self, world: World) -> None:
+    def _apply_public(self, world: World) -> bool:
         found = served(world, self._options.mirror_names)
         for zone in found.undelegated:
             log.warning("public zone %s is not served: its parent has no NS record for it", zone)
-        first = self._knot.process is None
-        self._knot.apply(found.zones)
-        if first and self._knot.process is not None:
-            self._watch("knotd", self._knot.process, self._log("names-knot"))
+        return self._knot.apply(found.zones)
 
-    def _apply_vpcs(self, world: World) -> None:
+    def _apply_vpcs(self, world: World, *, forget: bool) -> None:
         wanted = {vpc.id: vpc for vpc in world.vpcs}
         for gone in set(self._vpcs) - set(wanted):
             self._vpcs.pop(gone).close()
@@ -147,20 +156,16 @@ class Internet:
                     namespace=vpc_namespace(vpc.id),
                     log=self._log(f"{vpc.id}-resolver"),
                 )
-            self._vpcs[vpc.id].apply(vpc_zones(world, vpc))
+            self._vpcs[vpc.id].apply(vpc_zones(world, vpc), forget=forget)
 
     def _serve_mail(self, host: OutsideHost) -> None:
         machine = self._machines[host.namespace]
-        resolver = Unbound(
-            machine, addresses=[LOOPBACK], log=self._log(f"{host.namespace}-resolver")
-        )
-        resolver.apply({})
+        output = self._log(f"{host.namespace}-resolver")
+        resolver = Unbound(machine, addresses=[LOOPBACK], log=output)
+        resolver.apply({}, forget=False)
         if resolver.process is not None:
-            self._watch(
-                f"resolver of {host.namespace}",
-                resolver.process,
-                self._log(f"{host.namespace}-resolver"),
-            )
+            self._watch(f"resolver of {host.namespace}", resolver.process, output)
+        self._mail_resolvers.append(resolver)
         hosts.prepare_postfix(machine, host)
         output = self._log(f"{host.namespace}-postfix")
         process = machine.popen(["postfix", "start-fg"], log=output)

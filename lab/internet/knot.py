@@ -29,8 +29,10 @@ class Knot:
         self._zones: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def apply(self, zones: Mapping[str, str]) -> None:
+    def apply(self, zones: Mapping[str, str]) -> bool:
         """Serves exactly `zones` (master files by absolute name); returns once they are served.
+
+        Says whether that changed anything.
 
         Raises:
             ZoneError: a master file is not valid; what was served before stays.
@@ -38,7 +40,7 @@ class Knot:
         """
         changed = {name: text for name, text in zones.items() if self._zones.get(name) != text}
         if self.process is not None and not changed and set(zones) == set(self._zones):
-            return
+            return False
         check_zones(self._machine, changed, f"{FOLDER}/new")
         self._write(zones)
         if self.process is None:
@@ -48,6 +50,7 @@ class Knot:
             # `reload` returns before new content is served; this one waits for it.
             self._control("-b", "zone-reload")
         self._zones = dict(zones)
+        return True
 
     def _write(self, zones: Mapping[str, str]) -> None:
         folder = self._machine.shared / "knot"

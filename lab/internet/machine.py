@@ -1,14 +1,13 @@
 """Light machines: a Debian root of their own and their own processes, without systemd.
 
-A machine has its own mount, PID and UTS namespaces (kept alive under names, unshare(1)) and lives
-in a network namespace made before it. It runs nothing but a first process that collects orphans;
-services are started in it by `popen`, commands by `run`.
+A machine has its own mount, PID and UTS namespaces and lives in a network namespace made before it.
+It runs nothing but a first process that collects orphans; services are started in it by `popen`,
+commands by `run`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -35,7 +34,10 @@ _BOOTED = b"booted\n"
 
 _BOOT = f"""
 set -eu
-root=$1 lower=$2 upper=$3 work=$4 shared=$5 name=$6
+root=$1 lower=$2 upper=$3 work=$4 shared=$5 name=$6 init=$7
+# /proc is still the lab's, so that this is the number the lab knows the first process by.
+read -r number rest < /proc/self/stat
+echo "$number $(readlink "/proc/$number/ns/mnt")" > "$init"
 mount --make-rprivate /
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$work" "$root"
 mount -t proc proc "$root/proc"
@@ -62,10 +64,21 @@ pivot_root . .old
 umount -l /.old
 rmdir /.old
 echo {_BOOTED.decode().strip()}
-exec >/dev/null
-while :; do sleep 3600 & wait $!; done
+exec sh -c 'while :; do sleep 3600 & wait $!; done' init >/dev/null
 """
 """The loop at the end is the first process: a shell's `wait` also collects adopted children."""
+
+NOT_RUNNING = 125
+"""Exit status of a command for a machine that does not run, as docker-run(1) has it."""
+_ENTER = f"""
+init=$1 name=$2 net=$3; shift 3
+if ! read -r number mount < "$init" || [ "$(readlink "/proc/$number/ns/mnt")" != "$mount" ]; then
+    echo "machine $name is not running" >&2
+    exit {NOT_RUNNING}
+fi
+exec nsenter --target "$number" --mount --uts --pid --net="$net" -- "$@"
+"""
+"""The number alone could by now be another process's; the mount namespace tells."""
 
 
 class MachineError(RuntimeError):
@@ -83,6 +96,11 @@ class Machine:
     @property
     def folder(self) -> Path:
         return self.runtime / self.name
+
+    @property
+    def init(self) -> Path:
+        """Where the first process is noted: its number and its mount namespace."""
+        return self.folder / "init"
 
     @property
     def shared(self) -> Path:
@@ -105,10 +123,13 @@ class Machine:
         `namespace` names another network namespace than the machine's own.
         """
         return [
-            "nsenter",
-            f"--net={NETNS / (namespace or self.name)}",
-            *(f"--{kind}={self.folder / kind}" for kind in ("mount", "uts", "pid")),
-            "--",
+            "sh",
+            "-c",
+            _ENTER,
+            "enter",
+            str(self.init),
+            self.name,
+            str(NETNS / (namespace or self.name)),
             "env",
             "-i",
             *ENVIRONMENT,
@@ -183,34 +204,19 @@ def boot(
 
 
 def _boot_argv(machine: Machine, lower: Sequence[Path]) -> list[str]:
-    kept = []
-    for kind in ("mount", "uts", "pid"):
-        place = machine.folder / kind
-        _forget_namespace(place)
-        place.touch()
-        kept.append(f"--{kind}={place}")
     folder = machine.folder
     return [
-        "nsenter",
-        f"--net={NETNS / machine.name}",
-        "unshare",
-        *kept,
-        "--fork",
-        "--kill-child",
-        "sh",
-        "-c",
-        _BOOT,
-        "boot",
-        *map(str, (folder / "root", ":".join(map(str, lower)))),
-        *map(str, (folder / "upper", folder / "work", machine.shared)),
+        *("nsenter", f"--net={NETNS / machine.name}"),
+        *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"),
+        *("sh", "-c", _BOOT, "boot"),
+        str(folder / "root"),
+        ":".join(map(str, lower)),
+        str(folder / "upper"),
+        str(folder / "work"),
+        str(machine.shared),
         machine.hostname,
+        str(machine.init),
     ]
-
-
-def _forget_namespace(place: Path) -> None:
-    """A namespace kept by an earlier machine of the same name would be entered in its stead."""
-    if os.path.ismount(place):
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def _wait_booted(machine: Machine, process: subprocess.Popen[Any]) -> None:

@@ -24,16 +24,15 @@ PRIVATE_REVERSE_ZONES = (
     *(f"{second}.172.in-addr.arpa." for second in range(16, 32)),
     "168.192.in-addr.arpa.",
 )
-"""RFC 1918's ranges: a VPC's resolver answers for them itself (RFC 6303)."""
+"""RFC 1918's ranges: a VPC's resolver answers for them itself, and Unbound does (RFC 6303)."""
 
 _SERVED_THOUGH_RESERVED = (
     "test.",
     "2.0.192.in-addr.arpa.",
     "100.51.198.in-addr.arpa.",
     "113.0.203.in-addr.arpa.",
-    *PRIVATE_REVERSE_ZONES,
 )
-"""Unbound answers for these by itself unless told otherwise; here they are ordinary zones."""
+"""Unbound answers NXDOMAIN for these unless told otherwise; here they are ordinary zones."""
 
 
 def resolver_address(vpc: Vpc) -> str:
@@ -66,6 +65,12 @@ def unbound_config(
     *, addresses: Iterable[str], folder: str, control: str, zones: Mapping[str, str]
 ) -> str:
     """An unbound.conf(5); `zones` maps zone names to the names of their files in `folder`."""
+    ordinary = [*_SERVED_THOUGH_RESERVED]
+    ordinary += [
+        reverse
+        for reverse in PRIVATE_REVERSE_ZONES
+        if any(within(zone, reverse) or within(reverse, zone) for zone in zones)
+    ]
     lines = [
         "server:",
         *(f"    interface: {address}" for address in addresses),
@@ -83,7 +88,7 @@ def unbound_config(
         '    root-hints: "root.hints"',
         # A record made a moment ago must not stay unknown for a zone's whole minimum TTL.
         "    cache-max-negative-ttl: 1",
-        *(f'    local-zone: "{zone}" nodefault' for zone in _SERVED_THOUGH_RESERVED),
+        *(f'    local-zone: "{zone}" nodefault' for zone in ordinary),
         "remote-control:",
         "    control-enable: yes",
         f"    control-interface: {control}",
@@ -112,18 +117,19 @@ def private_name(address: str, region: str) -> str:
 
 
 def _internal_zones(world: World, vpc: Vpc) -> dict[str, str]:
-    records: dict[str, list[str]] = {
-        zone: [f"{zone} {TTL} IN SOA {SOA}", f"{zone} {TTL} IN NS {absolute(NAMES.host)}"]
-        for zone in (internal_domain(world.region), *PRIVATE_REVERSE_ZONES)
-    }
+    records: dict[str, list[str]] = {internal_domain(world.region): []}
     for address in sorted(_private_addresses(world, vpc)):
         name = private_name(address, world.region)
         records[internal_domain(world.region)].append(f"{name} {TTL} IN A {address}")
         reverse = reverse_name(address)
         for zone in PRIVATE_REVERSE_ZONES:
             if within(reverse, zone):
-                records[zone].append(f"{reverse} {TTL} IN PTR {name}")
-    return {zone: master_file(lines) for zone, lines in records.items()}
+                records.setdefault(zone, []).append(f"{reverse} {TTL} IN PTR {name}")
+    return {zone: master_file([*_apex(zone), *lines]) for zone, lines in records.items()}
+
+
+def _apex(zone: str) -> list[str]:
+    return [f"{zone} {TTL} IN SOA {SOA}", f"{zone} {TTL} IN NS {absolute(NAMES.host)}"]
 
 
 def _private_addresses(world: World, vpc: Vpc) -> set[str]:

@@ -29,33 +29,40 @@ class Unbound:
     ) -> None:
         self._machine = machine
         self._addresses = tuple(addresses)
-        self._log = log
+        self.log = log
         self._namespace = namespace
         name = namespace or machine.name
         self._folder = f"{SHARED}/resolver-{name}"
         self._control = f"/run/resolver-{name}.sock"
+        self._zones: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
-    def apply(self, zones: Mapping[str, str]) -> None:
-        """Resolves with `zones` beside the root; forgets what it has learnt before.
+    def apply(self, zones: Mapping[str, str], *, forget: bool) -> None:
+        """Resolves with `zones` beside the root.
+
+        `forget` also drops what it has learnt from others, which may be out of date.
 
         Raises:
             ZoneError: a master file is not valid; what was served before stays.
             NameServerError: unbound did not start, reload or answer within START_LIMIT.
         """
-        check_zones(self._machine, zones, f"{self._folder}/new")
+        if self.process is not None and zones == self._zones and not forget:
+            return
+        changed = {name: text for name, text in zones.items() if self._zones.get(name) != text}
+        check_zones(self._machine, changed, f"{self._folder}/new")
         self._write(zones)
         self._machine.run(["unbound-checkconf", f"{self._folder}/unbound.conf"], check=True)
         if self.process is None:
             command = ["unbound", "-c", f"{self._folder}/unbound.conf"]
-            self.process = self._machine.popen(command, log=self._log, namespace=self._namespace)
+            self.process = self._machine.popen(command, log=self.log, namespace=self._namespace)
         else:
             self._reload()
         if not wait_for(self._answers, START_LIMIT):
             raise NameServerError(
                 f"the resolver at {self._addresses[0]} did not resolve {NAMES.host};"
-                f" see {self._log.name}"
+                f" see {self.log.name}"
             )
+        self._zones = dict(zones)
 
     def close(self) -> None:
         """Ends the process, if there is one."""
