@@ -30,7 +30,7 @@ _NO_ROUTE_PREFERENCE = 50000
 _OWN_SERVICES_TABLE = 100
 
 _ORDER = ("link", "ntable", "addr", "neigh", "route", "rule")
-"""Each needs those before it: with a link's last address its neighbours go, with both its routes."""
+"""Each needs those before it; with a link's last address its neighbours and routes would go."""
 
 _ROUTER = (
     "net.ipv4.ip_forward=1",

@@ -7,7 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from lab.world.snapshot import to_json
 _CLONE_NEWNET = 0x40000000
 _PATIENCE = 5.0
 """Seconds to wait for what must come."""
-_SILENCE = 0.4
+_SILENCE = 0.3
 """Seconds without an answer that count as none; answers within one machine take microseconds."""
 
 _APPLY = """
@@ -39,8 +40,11 @@ class Kernel:
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
-            + ["sh", "-c", "mount -t tmpfs tmpfs /run && echo ready && exec sleep infinity"],
+            [
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *("--propagation", "private", "sh", "-c"),
+                "mount -t tmpfs tmpfs /run && echo ready && exec sleep infinity",
+            ],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -65,10 +69,10 @@ class Kernel:
         enter = ["nsenter", "--mount", f"--target={self._holder.pid}"]
         return subprocess.run([*enter, *argv], input=text, capture_output=True, text=True)
 
-    def apply(self, world: World) -> None:
+    def apply(self, world: World, *, configure: bool = True) -> None:
         """Apply `world` in a process of its own and give the instances their addresses."""
         self.run(sys.executable, "-c", _APPLY, text=to_json(world))
-        for instance in world.instances:
+        for instance in world.instances if configure else ():
             address = instance.interface.private_ip
             subnet = address.rpartition(".")[0]
             self.run(
@@ -133,8 +137,15 @@ class Kernel:
 
     def reaches(self, namespace: str, address: str, port: int) -> bool:
         """Whether a TCP connection is answered, be it by a refusal."""
+        return self._answered(namespace, address, port, _PATIENCE)
+
+    def blocked(self, namespace: str, address: str, port: int) -> bool:
+        """Whether a TCP connection gets no answer at all, as AWS drops packets silently."""
+        return not self._answered(namespace, address, port, _SILENCE)
+
+    def _answered(self, namespace: str, address: str, port: int, limit: float) -> bool:
         try:
-            self.connect(namespace, address, port, limit=_SILENCE).close()
+            self.connect(namespace, address, port, limit=limit).close()
         except ConnectionRefusedError:
             return True
         except TimeoutError:
@@ -147,6 +158,20 @@ class Kernel:
             accepted, (source, _) = server.accept()
             accepted.close()
         return source
+
+    def connections(self, namespace: str) -> str:
+        """The TCP connections that the kernel tracks in `namespace`."""
+        table = self.run(
+            "nsenter", f"--net=/run/netns/{namespace}", "cat", "/proc/net/nf_conntrack"
+        )
+        return "".join(line for line in table.splitlines(keepends=True) if " tcp " in line)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until `condition` holds; it must within the patience of these tests."""
+        deadline = time.monotonic() + _PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never held"
+            time.sleep(0.05)
 
 
 def _setns(descriptor: int) -> None:

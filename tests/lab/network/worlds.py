@@ -224,7 +224,7 @@ def with_interface(world: World, owner: str, **changes: object) -> World:
     """`world` with the interface of `owner` changed."""
 
     def change(item: Instance) -> Instance:
-        return replace(item, interface=replace(item.interface, **changes))  # ty: ignore
+        return replace(item, interface=replace(item.interface, **changes))
 
     return replace(
         world,
