@@ -46,6 +46,11 @@ class Postfix:
         return self.domains[0]
 
     @property
+    def keeps_mail(self) -> bool:
+        """Whether there are mailboxes on this host; never in the DMZ."""
+        return self.role != "relay"
+
+    @property
     def roles(self) -> tuple[str, ...]:
         """Local parts that are accepted at the host's own name and address literal."""
         return ROLES

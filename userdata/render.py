@@ -29,6 +29,8 @@ MAILBOX_UID = 5000
 
 SYNCHRONISER = "/usr/local/sbin/gatepost-directory"
 SETTINGS = "/etc/gatepost/directory.json"
+SYSUSERS = "/etc/sysusers.d/gatepost.conf"
+TMPFILES = "/etc/tmpfiles.d/gatepost.conf"
 
 PACKAGES = ("postfix", "postfix-cdb", "python3-boto3")
 
@@ -88,26 +90,26 @@ def cloud_config(postfix: Postfix, directory: Directory) -> str:
                 _machine("gatepost-directory.service"),
             ),
             _file("/etc/systemd/system/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
-            _file(
-                "/etc/sysusers.d/gatepost.conf",
-                f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n',
-            ),
-            _file(
-                "/etc/tmpfiles.d/gatepost.conf",
-                f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n",
-            ),
+            *(_mailbox_files() if postfix.keeps_mail else ()),
             {**_file("/etc/postfix/main.cf", main_cf(postfix)), "defer": True},
         ],
-        "runcmd": [["sh", "-ec", "\n".join(_steps())]],
+        "runcmd": [["sh", "-ec", "\n".join(_steps(postfix))]],
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
 
 
-def _steps() -> tuple[str, ...]:
+def _mailbox_files() -> tuple[dict[str, Any], ...]:
+    """The one system user that owns all mailboxes, and their folder."""
+    user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
+    folder = f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
+    return (_file(SYSUSERS, user), _file(TMPFILES, folder))
+
+
+def _steps(postfix: Postfix) -> tuple[str, ...]:
     """What is done once, after all files and packages are there; the first failure ends it."""
+    mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
     return (
-        "systemd-sysusers /etc/sysusers.d/gatepost.conf",
-        "systemd-tmpfiles --create /etc/tmpfiles.d/gatepost.conf",
+        *(mailboxes if postfix.keeps_mail else ()),
         "systemctl daemon-reload",
         "systemctl enable postfix.service gatepost-directory.service",
         "systemctl start --no-block gatepost-directory.service",

@@ -1,0 +1,39 @@
+"""The mail logs: nothing that Postfix warns of."""
+
+from __future__ import annotations
+
+import re
+
+from checks.suite import Check, Scene, expect
+
+TROUBLE = re.compile(r"postfix\S*: (warning|error|fatal|panic): ")
+
+
+def checks(_: Scene) -> list[Check]:
+    """The logs are read last: they judge what the other checks did as well."""
+    return [no_warning, no_refusal]
+
+
+def no_warning(scene: Scene) -> str:
+    """no warning in any mail log"""
+    lines = 0
+    for host in scene.hosts:
+        log = scene.run(host.name, ["journalctl", "-q", "--no-pager", "-o", "short", "-b"]).out
+        mail = [line for line in log.splitlines() if "postfix" in line]
+        expect(mail, f"{host.name} has no mail log at all")
+        found = [line for line in mail if TROUBLE.search(line)]
+        expect(not found, f"{host.name} warns {len(found)} times, first: {found[:1]}")
+        lines += len(mail)
+    return f"{lines} lines on {len(scene.hosts)} hosts"
+
+
+def no_refusal(scene: Scene) -> str:
+    """every host's synchroniser runs and has refused nothing"""
+    unit = "gatepost-directory.service"
+    for host in scene.hosts:
+        state = scene.run(host.name, ["systemctl", "is-active", unit]).out.strip()
+        expect(state == "active", f"{unit} on {host.name} should be active, is {state}")
+        log = scene.run(host.name, ["journalctl", "-q", "--no-pager", "-o", "cat", "-u", unit]).out
+        found = [line for line in log.splitlines() if line.startswith(("refused", "conflict"))]
+        expect(not found, f"{host.name}: {found}")
+    return f"{len(scene.hosts)} hosts"

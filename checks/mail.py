@@ -1,0 +1,113 @@
+"""Messages: send one, find every copy of it, and read the way it went."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from email import message_from_string
+from email.message import Message
+
+from checks.deployment import MailHost, OutsideHost
+from checks.suite import Failed, Scene, expect
+
+INSIDE_MAIL = "/var/mail/vhosts"
+OUTSIDE_MAIL = "/var/mail"
+"""Where Maildirs lie, DOMAIN/USER/new/: on our hosts, and on the hosts of the Internet."""
+
+LIMIT = 30.0
+"""Seconds within which a message must have come; a hop takes some 0.1 s."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy:
+    """One delivered copy: the host and address whose mailbox holds it, and the message."""
+
+    host: str
+    address: str
+    message: Message
+
+    @property
+    def hops(self) -> list[str]:
+        """The hosts that took the message, first to last, from its Received headers."""
+        return [
+            match[1]
+            for header in reversed(self.message.get_all("Received", []))
+            if (match := re.search(r"\bby (\S+)", header))
+        ]
+
+
+def token() -> str:
+    """A word that no other message holds."""
+    return f"gatepost-{uuid.uuid4().hex}"
+
+
+def send(scene: Scene, host: str, sender: str, *recipients: str) -> str:
+    """Hand a message to a host's own Postfix, as a user there would; returns its token."""
+    word = token()
+    text = f"From: {sender}\nTo: {', '.join(recipients)}\nSubject: {word}\n\n{word}\n"
+    result = scene.run(host, ["sendmail", "-i", "-f", sender, *recipients], stdin=text)
+    expect(result.code == 0, f"sendmail on {host} ended with {result.code}: {result.err.strip()}")
+    return word
+
+
+def copies(scene: Scene, word: str) -> list[Copy]:
+    """Every copy of a message in any mailbox of any host."""
+    return [copy for name, root in _mail_roots(scene) for copy in _on_host(scene, name, root, word)]
+
+
+def wait_for(scene: Scene, word: str, addresses: set[str]) -> list[Copy]:
+    """Wait until each address has a copy, then return all copies there are."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        found = copies(scene, word)
+        if addresses <= {copy.address for copy in found}:
+            return found
+        if time.monotonic() > deadline:
+            missing = ", ".join(sorted(addresses - {copy.address for copy in found}))
+            raise Failed(f"nothing came to {missing} within {LIMIT:.0f} s; {_queues(scene)}")
+        time.sleep(0.05)
+
+
+def follow(
+    scene: Scene, sent_from: MailHost | OutsideHost, sender: str, recipient: str, hops: list[str]
+) -> Copy:
+    """Send a message and require one copy, in the right mailbox, by exactly these hops."""
+    word = send(scene, sent_from.name, sender, recipient)
+    found = wait_for(scene, word, {recipient})
+    places = [f"{copy.address} on {copy.host}" for copy in found]
+    expect(len(found) == 1, f"{recipient} should have one copy, found {places}")
+    copy = found[0]
+    expect(copy.hops == hops, f"to {recipient}: should go {hops}, went {copy.hops}")
+    expect(
+        copy.message["Delivered-To"] in (recipient, None),
+        f"{recipient} became {copy.message['Delivered-To']} on its way",
+    )
+    return copy
+
+
+def _mail_roots(scene: Scene) -> list[tuple[str, str]]:
+    inside = [(host.name, INSIDE_MAIL) for host in scene.hosts if host.role != "relay"]
+    return inside + [(host.name, OUTSIDE_MAIL) for host in scene.outside]
+
+
+def _on_host(scene: Scene, host: str, root: str, word: str) -> list[Copy]:
+    result = scene.run(host, ["grep", "-rlF", word, root])
+    files = [line for line in result.out.splitlines() if "/new/" in line or "/cur/" in line]
+    found = []
+    for file in files:
+        domain, user = file.removeprefix(root).strip("/").split("/")[:2]
+        text = scene.run(host, ["cat", file]).out
+        message = message_from_string(text)
+        found.append(Copy(host=host, address=f"{user}@{domain}", message=message))
+    return found
+
+
+def _queues(scene: Scene) -> str:
+    lines = []
+    for host in [*scene.hosts, *scene.outside]:
+        queue = scene.run(host.name, ["postqueue", "-p"]).out.strip()
+        if "empty" not in queue:
+            lines.append(f"queue of {host.name}: {queue}")
+    return " / ".join(lines) or "all queues are empty"

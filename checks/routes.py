@@ -1,0 +1,135 @@
+"""Every route of the seed page, each with a message whose way is read from its headers."""
+
+from __future__ import annotations
+
+from checks.mail import follow, send, wait_for
+from checks.suite import Check, Scene, expect
+
+
+def checks(scene: Scene) -> list[Check]:
+    """The routes; those of a branch only where one is up."""
+    common = [inbound, hub_local, outbound, seen_outside]
+    if scene.branch is None:
+        return common
+    return [
+        *common,
+        inbound_to_branch,
+        hub_to_branch,
+        branch_local,
+        branch_to_hub,
+        branch_outbound,
+        alias,
+        equal_local_parts,
+    ]
+
+
+def _out(scene: Scene) -> list[str]:
+    """The hops from the hub to the Internet's edge."""
+    return [scene.hub.name] if scene.direct else [scene.hub.name, scene.relay.name]
+
+
+def inbound(scene: Scene) -> str:
+    """Internet → relay → hub → mailbox"""
+    sender = scene.outside[0]
+    hops = [sender.host, scene.relay.name, scene.hub.name]
+    follow(scene, sender, f"a@{sender.domain}", f"taro@{scene.domains[0]}", hops)
+    return " → ".join(hops)
+
+
+def hub_local(scene: Scene) -> str:
+    """hub → its own mailbox"""
+    domain = scene.domains[0]
+    follow(scene, scene.hub, f"taro@{domain}", f"hanako@{domain}", [scene.hub.name])
+    return scene.hub.name
+
+
+def outbound(scene: Scene) -> str:
+    """hub → Internet, in the chosen mode"""
+    receiver = scene.outside[1]
+    hops = [*_out(scene), receiver.host]
+    follow(scene, scene.hub, f"taro@{scene.domains[0]}", f"b@{receiver.domain}", hops)
+    return " → ".join(hops)
+
+
+def seen_outside(scene: Scene) -> str:
+    """the Internet sees the exit's address, its reverse name and an equal HELO"""
+    receiver, domain = scene.outside[0], scene.domains[0]
+    hops = [*_out(scene), receiver.host]
+    copy = follow(scene, scene.hub, f"taro@{domain}", f"c@{receiver.domain}", hops)
+    name = f"out.{domain}" if scene.direct else scene.relay.name
+    address = scene.environment["nat"] if scene.direct else scene.relay.public_ip
+    seen = copy.message.get_all("Received", [])[0]
+    wanted = f"from {name} ({name} [{address}])"
+    expect(wanted in seen, f"{receiver.host} should see {wanted!r}, saw {seen!r}")
+    return wanted
+
+
+def inbound_to_branch(scene: Scene) -> str:
+    """Internet → relay → hub → branch → mailbox"""
+    assert scene.branch
+    sender = scene.outside[1]
+    hops = [sender.host, scene.relay.name, scene.hub.name, scene.branch.name]
+    follow(scene, sender, f"a@{sender.domain}", f"jiro@{scene.domains[0]}", hops)
+    return " → ".join(hops)
+
+
+def hub_to_branch(scene: Scene) -> str:
+    """hub → branch"""
+    assert scene.branch
+    domain = scene.domains[0]
+    hops = [scene.hub.name, scene.branch.name]
+    follow(scene, scene.hub, f"taro@{domain}", f"saburo@{domain}", hops)
+    return " → ".join(hops)
+
+
+def branch_local(scene: Scene) -> str:
+    """a branch's local mail stays local"""
+    assert scene.branch
+    domain = scene.domains[0]
+    hops = [scene.branch.name]
+    follow(scene, scene.branch, f"jiro@{domain}", f"saburo@{domain}", hops)
+    return scene.branch.name
+
+
+def branch_to_hub(scene: Scene) -> str:
+    """branch → hub for people at the hub"""
+    assert scene.branch
+    domain = scene.domains[0]
+    hops = [scene.branch.name, scene.hub.name]
+    follow(scene, scene.branch, f"jiro@{domain}", f"hanako@{domain}", hops)
+    return " → ".join(hops)
+
+
+def branch_outbound(scene: Scene) -> str:
+    """branch → hub → Internet"""
+    assert scene.branch
+    receiver = scene.outside[0]
+    hops = [scene.branch.name, *_out(scene), receiver.host]
+    follow(scene, scene.branch, f"jiro@{scene.domains[0]}", f"d@{receiver.domain}", hops)
+    return " → ".join(hops)
+
+
+def alias(scene: Scene) -> str:
+    """the alias info reaches taro at the hub and jiro at the branch, once each"""
+    sender, domain = scene.outside[0], scene.domains[0]
+    members = {f"taro@{domain}", f"jiro@{domain}"}
+    word = send(scene, sender.name, f"a@{sender.domain}", f"info@{domain}")
+    found = sorted(copy.address for copy in wait_for(scene, word, members))
+    expect(found == sorted(members), f"info should reach {sorted(members)} once, reached {found}")
+    return " and ".join(found)
+
+
+def equal_local_parts(scene: Scene) -> str:
+    """equal local parts of two mail domains are two people"""
+    assert scene.branch
+    sender = scene.outside[0]
+    first, second = scene.domains[:2]
+    to_hub = [sender.host, scene.relay.name, scene.hub.name]
+    for address, hops in (
+        (f"taro@{first}", to_hub),
+        (f"taro@{second}", [*to_hub, scene.branch.name]),
+        (f"jiro@{first}", [*to_hub, scene.branch.name]),
+        (f"jiro@{second}", to_hub),
+    ):
+        follow(scene, sender, f"a@{sender.domain}", address, hops)
+    return f"taro and jiro of {first} and of {second}: four mailboxes, one copy each"

@@ -1,0 +1,125 @@
+"""The acceptance suite: every check of the folder, its verdict, and how they are run."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from checks.deployment import Deployment, MailHost, OutsideHost, mail_hosts
+
+
+class Failed(Exception):
+    """A check's finding: what was expected, what was found, and where."""
+
+
+def expect(condition: object, finding: str) -> None:
+    """Fail with `finding` unless the condition holds."""
+    if not condition:
+        raise Failed(finding)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """A check's name, whether it passed, what it found and how long it took (seconds)."""
+
+    check: str
+    passed: bool
+    finding: str
+    seconds: float
+
+
+class Scene:
+    """What the checks ask again and again of one deployment: who is who."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self.run = deployment.run
+
+    @cached_property
+    def hosts(self) -> list[MailHost]:
+        """Every mail host."""
+        return mail_hosts(self.deployment)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """The outputs of the environment's stack."""
+        return next(o for o in self.deployment.outputs().values() if o["kind"] == "environment")
+
+    @cached_property
+    def relay(self) -> MailHost:
+        """The through-server in the DMZ."""
+        return self._role("relay")
+
+    @cached_property
+    def hub(self) -> MailHost:
+        """The server inside."""
+        return self._role("hub")
+
+    @cached_property
+    def branch(self) -> MailHost | None:
+        """The first branch's server, if a branch is up."""
+        return next((host for host in self.hosts if host.role == "branch"), None)
+
+    @cached_property
+    def outside(self) -> tuple[OutsideHost, OutsideHost]:
+        """Two hosts on the Internet."""
+        first, second, *_ = self.deployment.outside()
+        return first, second
+
+    @property
+    def domains(self) -> list[str]:
+        """The mail domains, the primary first."""
+        return self.environment["domains"]
+
+    @property
+    def direct(self) -> bool:
+        """Whether the hub sends to the Internet itself."""
+        return self.environment["outbound"] == "direct"
+
+    def _role(self, role: str) -> MailHost:
+        return next(host for host in self.hosts if host.role == role)
+
+
+Check = Callable[[Scene], str]
+"""A check returns a sentence about what it saw, or raises Failed; its docstring is its name."""
+
+
+def all_checks(scene: Scene) -> list[Check]:
+    """The checks that apply to a deployment, in the order in which they run.
+
+    The ones that disturb come after those that measure; the logs are read last.
+    """
+    from checks import edge, firewall, logs, queueing, routes
+
+    return [
+        *routes.checks(scene),
+        *edge.checks(scene),
+        *firewall.checks(scene),
+        *queueing.checks(scene),
+        *logs.checks(scene),
+    ]
+
+
+def run_suite(deployment: Deployment) -> Iterator[Verdict]:
+    """Run every check, one after the other; a broken check is a failed one."""
+    scene = Scene(deployment)
+    for check in all_checks(scene):
+        yield _judge(check, scene)
+
+
+def _judge(check: Check, scene: Scene) -> Verdict:
+    begun = time.monotonic()
+    try:
+        passed, finding = True, check(scene)
+    except Failed as failure:
+        passed, finding = False, str(failure)
+    except Exception as error:  # noqa: BLE001 - a check that breaks has not passed
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        passed = False
+        finding = f"the check broke: {error!r} in {last.filename}:{last.lineno}"
+    name = (check.__doc__ or "").strip().partition("\n")[0]
+    return Verdict(check=name, passed=passed, finding=finding, seconds=time.monotonic() - begun)
