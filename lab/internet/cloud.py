@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -22,9 +22,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.internet.conditions import PolicyError
 from lab.internet.judge import Caller, Judge
 from lab.internet.s3 import NotKnown, Operation, access_key, operation
+from lab.internet.server import Server
 
-HTTPS_PORT = 443
-HTTP_PORT = 80
 EMULATOR_LIMIT = 60.0
 """Seconds; boto3's own read timeout."""
 BODY_LIMIT = 64 * 1024 * 1024
@@ -44,10 +43,8 @@ class Refusal(Exception):
         self.status, self.code, self.message = status, code, message
 
 
-class CloudServer(ThreadingHTTPServer):
-    """Serves an already listening socket; with `tls` only over TLS."""
-
-    daemon_threads = True
+class CloudServer(Server):
+    """The endpoints of one Region; requests go on to `emulator`, an URL."""
 
     def __init__(
         self,
@@ -58,28 +55,8 @@ class CloudServer(ThreadingHTTPServer):
         region: str,
         tls: ssl.SSLContext | None,
     ) -> None:
-        super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-        self.judge, self.emulator, self.region, self.tls = judge, emulator, region, tls
-
-    def finish_request(self, request: Any, client_address: Any) -> None:
-        # The handshake is done in the connection's own thread: a silent client blocks nobody else.
-        if self.tls is not None:
-            request.settimeout(EMULATOR_LIMIT)
-            request = self.tls.wrap_socket(request, server_side=True)
-        super().finish_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.exception("connection from %s failed", client_address[0])
-
-
-def tls_context(chain_file: str) -> ssl.SSLContext:
-    """TLS as AWS's endpoints offer it: 1.2 at least (AWS security blog, "TLS 1.2 minimum")."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(chain_file)
-    return context
+        super().__init__(listener, _Handler, tls)
+        self.judge, self.emulator, self.region = judge, emulator, region
 
 
 class _Handler(BaseHTTPRequestHandler):

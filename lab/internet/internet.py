@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import ssl
 import subprocess
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
-from lab.internet import cloud, hosts, mirror
+from lab.internet import hosts
 from lab.internet.authority import open_authority, write_private
-from lab.internet.cloud import CloudServer, tls_context
+from lab.internet.cloud import CloudServer
 from lab.internet.control import Options
 from lab.internet.dns import endpoint_names, served
 from lab.internet.judge import Judge
@@ -23,6 +22,7 @@ from lab.internet.mirror import MirrorServer
 from lab.internet.netns import connect, listen
 from lab.internet.plan import CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
+from lab.internet.server import HTTP_PORT, HTTPS_PORT, tls_context
 from lab.internet.unbound import Unbound
 from lab.waiting import wait_for
 from lab.world.model import World
@@ -173,36 +173,40 @@ class Internet:
         self._await(f"port {hosts.SMTP_PORT} of {host.host}", lambda: _greets(host), output.name)
 
     def _serve_mirror(self) -> None:
-        listener = listen(MIRROR.namespace, MIRROR.address, mirror.PORT)
-        server = MirrorServer(listener, folder=self._options.mirror)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        folder, names = self._options.mirror, self._options.mirror_names or (MIRROR.host,)
+        tls = self._tls("mirror", names)
+        for port, context in ((HTTPS_PORT, tls), (HTTP_PORT, None)):
+            listener = listen(MIRROR.namespace, MIRROR.address, port)
+            MirrorServer(listener, folder=folder, tls=context).start()
+        self._await_handshake(MIRROR, names[0])
 
     def _serve_cloud(self, region: str) -> None:
         names = endpoint_names(region)
-        chain = self._options.state / "authority" / "cloud.pem"
-        write_private(chain, self._authority.issue(names))
+        tls = self._tls("cloud", names)
         judge = Judge(self._options.emulator, region)
-        for port, tls in (
-            (cloud.HTTPS_PORT, tls_context(str(chain))),
-            (cloud.HTTP_PORT, None),
-        ):
-            server = CloudServer(
+        for port, context in ((HTTPS_PORT, tls), (HTTP_PORT, None)):
+            CloudServer(
                 listen(CLOUD.namespace, CLOUD.address, port),
                 judge=judge,
                 emulator=self._options.emulator,
                 region=region,
-                tls=tls,
-            )
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-        self._await(f"TLS on {names[0]}", lambda: self._handshakes(names[0]), "this log")
+                tls=context,
+            ).start()
+        self._await_handshake(CLOUD, names[0])
 
-    def _handshakes(self, name: str) -> bool:
+    def _tls(self, name: str, names: Sequence[str]) -> ssl.SSLContext:
+        chain = self._options.state / "authority" / f"{name}.pem"
+        write_private(chain, self._authority.issue(names))
+        return tls_context(chain)
+
+    def _await_handshake(self, host: OutsideHost, name: str) -> None:
+        """The sockets listen already: one handshake either succeeds or tells what is wrong."""
         context = ssl.create_default_context(cadata=self._authority.pem.decode())
         with (
-            connect(CLOUD.namespace, CLOUD.address, cloud.HTTPS_PORT, limit=START_LIMIT) as plain,
+            connect(host.namespace, host.address, HTTPS_PORT, limit=START_LIMIT) as plain,
             context.wrap_socket(plain, server_hostname=name),
         ):
-            return True
+            return
 
     def _await(self, what: str, condition: Callable[[], bool], where: str) -> None:
         if not wait_for(condition, START_LIMIT):

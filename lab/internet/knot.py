@@ -91,7 +91,7 @@ def check_zones(machine: Machine, zones: Mapping[str, str], folder: str) -> None
     scratch.mkdir(parents=True, exist_ok=True)
     for name, text in zones.items():
         (scratch / zone_file(name)).write_text(text)
-        done = machine.run(["kzonecheck", "-o", name, f"{folder}/{zone_file(name)}"])
+        done = machine.run(["kzonecheck", "-v", "-o", name, f"{folder}/{zone_file(name)}"])
         if done.returncode:
             said = (done.stdout + done.stderr).decode(errors="replace").strip()
             raise ZoneError(f"zone {name}: {said}")

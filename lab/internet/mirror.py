@@ -1,33 +1,31 @@
-"""Debian's archive inside the lab: a folder over plain HTTP, under whatever Host."""
+"""Debian's archive inside the lab: a folder over HTTP and HTTPS, under whatever Host.
+
+Debian's EC2 images ask for it over HTTPS (cdn-aws.deb.debian.org).
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
 import socket
+import ssl
 from http import HTTPStatus
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-PORT = 80
+from lab.internet.server import Server
 
 log = logging.getLogger("mirror")
 
 
-class MirrorServer(ThreadingHTTPServer):
-    """Serves `folder` on an already listening socket."""
+class MirrorServer(Server):
+    """Serves `folder` on an already listening socket, over TLS where `tls` is given."""
 
-    daemon_threads = True
-
-    def __init__(self, listener: socket.socket, *, folder: Path) -> None:
-        handler = functools.partial(_Handler, directory=str(folder))
-        super().__init__(listener.getsockname(), handler, bind_and_activate=False)
-        self.socket.close()
-        self.socket = listener
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        log.exception("connection from %s failed", client_address[0])
+    def __init__(
+        self, listener: socket.socket, *, folder: Path, tls: ssl.SSLContext | None
+    ) -> None:
+        super().__init__(listener, functools.partial(_Handler, directory=str(folder)), tls)
 
 
 class _Handler(SimpleHTTPRequestHandler):
