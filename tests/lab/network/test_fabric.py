@@ -36,7 +36,10 @@ from tests.lab.network.worlds import (
     with_interface,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
 
 NEW = "i-new"
 

@@ -39,7 +39,10 @@ from tests.lab.network.worlds import (
     with_routes,
 )
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root")
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
+]
 
 OUTSIDE = INTERNET.namespace
 S3_ROUTE = route(S3_LIST, "gateway_endpoint", S3_ENDPOINT)
