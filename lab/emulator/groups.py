@@ -129,6 +129,12 @@ def modify_security_group_rules(
         if rule is None:
             raise InvalidSecurityGroupRuleIdNotFoundError(identifier)
         changed = _requested_rule(self, group_id, request, rule.is_egress)
+        if _peer_kind(rule) != _peer_kind(changed):
+            raise EC2ClientError(
+                "InvalidParameterValue",
+                f"Invalid rule type for security group rule '{identifier}'. You may not specify "
+                f"{_peer_kind(changed)} for an existing {_peer_kind(rule)} rule.",
+            )
         others = group.egress_rules if rule.is_egress else group.ingress_rules
         if any(other is not rule and other == changed for other in others):
             raise EC2ClientError(
@@ -140,9 +146,14 @@ def modify_security_group_rules(
         rule.prefix_description = changed.prefix_description
 
 
+def _peer_kind(rule: Any) -> str:
+    kinds = ("CidrIpv4", "CidrIpv6", "ReferencedGroupId", "PrefixListId")
+    return next(k for k, peer in zip(kinds, _identity(rule)[3:], strict=True) if peer)
+
+
 def _requested_rule(
     backend: Any, group_id: str, request: dict[str, Any], egress: bool
-) -> SecurityGroupRule:
+) -> Any:
     description = {"Description": request["Description"]} if request.get("Description") else {}
     cidr = next((k for k in ("CidrIpv4", "CidrIpv6") if request.get(k)), None)
     source = prefix = block = None
@@ -156,7 +167,7 @@ def _requested_rule(
         prefix = {"PrefixListId": request["PrefixListId"], **description}
     return SecurityGroupRule(
         backend,
-        request.get("IpProtocol"),  # ty: ignore[invalid-argument-type]
+        request.get("IpProtocol"),
         group_id,
         request.get("FromPort"),
         request.get("ToPort"),

@@ -11,7 +11,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.internet_gateways import InternetGatewayBackend
 from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
 from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
-from moto.ec2.models.route_tables import Route
+from moto.ec2.models.route_tables import Route, RouteBackend
 from moto.ec2.models.subnets import Subnet
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCBackend
@@ -186,6 +186,19 @@ def modify_vpc_endpoint(moto: Any, self: Any, **request: Any) -> None:
         self.delete_route(table, prefix_list)
 
 
+def associate_route_table(
+    moto: Any, self: Any, route_table_id: str, gateway_id: Any = None, subnet_id: Any = None
+) -> str:
+    """EC2 error codes, Resource.AlreadyAssociated: a subnet has one route table."""
+    for table in self.route_tables.values():
+        if table.id != route_table_id and subnet_id and subnet_id in table._associations.values():
+            raise EC2ClientError(
+                "Resource.AlreadyAssociated",
+                f"The subnet {subnet_id} is associated with {table.id}: disassociate that first",
+            )
+    return moto(self, route_table_id, gateway_id, subnet_id)
+
+
 def create_default_pls(moto: Any, self: Any) -> None:
     """The S3 prefix list holds the lab's addresses in place of Amazon's."""
     moto(self)
@@ -204,6 +217,7 @@ CORRECTIONS = (
     (NatGatewayBackend, "create_nat_gateway", create_nat_gateway),
     (NatGatewayBackend, "delete_nat_gateway", delete_nat_gateway),
     (Route, "state", route_state),
+    (RouteBackend, "associate_route_table", associate_route_table),
     (
         VPCPeeringConnectionBackend,
         "create_vpc_peering_connection",

@@ -224,28 +224,28 @@ def ingress_rules(ec2: Any, group: str) -> list[dict[str, Any]]:
 
 def test_a_rule_can_be_changed_in_place(ec2: Any) -> None:
     vpc = make_vpc(ec2)
-    group, other = make_group(ec2, vpc), make_group(ec2, vpc, "other")
+    group = make_group(ec2, vpc)
+    one, other = make_group(ec2, vpc, "one"), make_group(ec2, vpc, "other")
+    permission = {"IpProtocol": "tcp", "FromPort": 25, "ToPort": 25}
+    pairs = [{"GroupId": one, "Description": "relay"}]
     ec2.authorize_security_group_ingress(
-        GroupId=group, IpProtocol="tcp", FromPort=25, ToPort=25, CidrIp="10.0.0.0/8"
+        GroupId=group, IpPermissions=[{**permission, "UserIdGroupPairs": pairs}]
     )
     rule = ingress_rules(ec2, group)[0]["SecurityGroupRuleId"]
-    request = {
-        "IpProtocol": "tcp",
-        "FromPort": 587,
-        "ToPort": 587,
-        "ReferencedGroupId": other,
-        "Description": "submission",
-    }
-    ec2.modify_security_group_rules(
-        GroupId=group,
-        SecurityGroupRules=[{"SecurityGroupRuleId": rule, "SecurityGroupRule": request}],
-    )
+    request = {"IpProtocol": "tcp", "FromPort": 587, "ToPort": 587, "Description": "submission"}
+    modify_rule(ec2, group, rule, {**request, "ReferencedGroupId": other})
     changed = ingress_rules(ec2, group)[0]
     assert changed["SecurityGroupRuleId"] == rule
     assert changed["FromPort"] == 587
     assert changed["ReferencedGroupInfo"]["GroupId"] == other
     assert changed["Description"] == "submission"
-    assert "CidrIpv4" not in changed
+    with refused("InvalidParameterValue"):
+        modify_rule(ec2, group, rule, {**request, "CidrIpv4": "10.0.0.0/8"})
+
+
+def modify_rule(ec2: Any, group: str, rule: str, request: dict[str, Any]) -> None:
+    change = {"SecurityGroupRuleId": rule, "SecurityGroupRule": request}
+    ec2.modify_security_group_rules(GroupId=group, SecurityGroupRules=[change])
 
 
 @pytest.mark.parametrize(

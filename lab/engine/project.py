@@ -1,0 +1,85 @@
+"""A copy of the project to run the engine on, since the engine writes into stack files."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+SKIPPED = (
+    *(".git", ".hypothesis", ".lab", ".pytest_cache", ".ruff_cache", ".tools", ".venv"),
+    *("__pycache__", "*.egg-info", "*.pyc"),
+)
+SALT = "encryptionsalt"
+BACKENDS_OWN = (SALT, "encryptedkey", "secretsprovider")
+"""Keys of a stack file that say how a real stack's secrets are encrypted."""
+
+
+class ProjectError(RuntimeError):
+    """The project cannot be copied as it is; the text says why."""
+
+
+def mirror(source: Path, target: Path) -> None:
+    """Make `target` the same as `source`, copying only what has changed.
+
+    Stack files keep the salt that the engine gave them in `target`. Raises ProjectError for a
+    stack file with encrypted values, which only the real stack's passphrase or key could read.
+    """
+    wanted = set()
+    for file in _files(source):
+        relative = file.relative_to(source)
+        wanted.add(relative)
+        _copy(file, target / relative)
+    for file in list(_files(target)):
+        if file.relative_to(target) not in wanted:
+            file.unlink()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _skipped(name))
+        yield from (Path(parent, name) for name in sorted(files) if not _skipped(name))
+
+
+def _skipped(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in SKIPPED)
+
+
+def _copy(file: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if fnmatch.fnmatch(file.name, "Pulumi.*.yaml"):
+        _copy_stack_file(file, target)
+    elif not target.exists() or _stamp(file) != _stamp(target):
+        # The time is kept, so that Python's bytecode of the copy stays valid.
+        shutil.copy2(file, target)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _copy_stack_file(file: Path, target: Path) -> None:
+    content = yaml.safe_load(file.read_text()) or {}
+    for name, value in (content.get("config") or {}).items():
+        if _has_secret(value):
+            raise ProjectError(
+                f"{file}: {name} is encrypted for the real stack, the lab cannot read it"
+            )
+    content = {key: value for key, value in content.items() if key not in BACKENDS_OWN}
+    if target.exists():
+        present = yaml.safe_load(target.read_text()) or {}
+        content |= {key: present[key] for key in (SALT,) if key in present}
+    text = yaml.safe_dump(content, sort_keys=False)
+    if not target.exists() or target.read_text() != text:
+        target.write_text(text)
+
+
+def _has_secret(value: object) -> bool:
+    if isinstance(value, dict):
+        return "secure" in value or any(map(_has_secret, value.values()))
+    return isinstance(value, list) and any(map(_has_secret, value))

@@ -1,0 +1,99 @@
+"""The child process of one operation: `python -m lab.engine.run REQUEST_FILE ANSWER_FILE`.
+
+It runs the copy's `__main__.py` as an inline program of Pulumi's Automation API; the engine calls
+back into this process for it. A fresh process each time, so that an edited program is read anew
+and nothing of one run is left in the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+from pulumi import automation
+from pulumi.automation import events
+
+COLOUR = re.compile(r"<\{%.*?%\}>")
+UNREPORTED = ("same", "read", "refresh")
+FAILURES = ("error",)
+WARNINGS = ("warning",)
+
+
+@dataclasses.dataclass
+class Journal:
+    """What the engine reports while it works."""
+
+    changes: list[tuple[str, str]] = dataclasses.field(default_factory=list)
+    errors: list[str] = dataclasses.field(default_factory=list)
+    summary: dict[str, int] = dataclasses.field(default_factory=dict)
+
+    def record(self, event: events.EngineEvent) -> None:
+        if event.resource_pre_event is not None:
+            step = event.resource_pre_event.metadata
+            if step.op not in UNREPORTED:
+                self.changes.append((str(step.op), step.urn))
+        if event.diagnostic_event is not None and event.diagnostic_event.severity in FAILURES:
+            self.errors.append(_message(event.diagnostic_event))
+        if event.summary_event is not None:
+            counted = event.summary_event.resource_changes
+            self.summary = {str(op): count for op, count in counted.items()}
+
+
+def _message(diagnostic: Any) -> str:
+    text = COLOUR.sub("", diagnostic.message).strip()
+    if not diagnostic.urn:
+        return text
+    kind, name = diagnostic.urn.split("::")[-2:]
+    return f"{kind.rpartition('$')[2]} {name}: {text}"
+
+
+def main(request_file: str, answer_file: str) -> None:
+    request = json.loads(Path(request_file).read_text())
+    journal = Journal()
+    try:
+        answer = _operate(request, journal)
+    except automation.CommandError as error:
+        answer = {"error": "\n".join(journal.errors) or str(error)}
+    answer |= {"changes": journal.changes, "summary": journal.summary}
+    Path(answer_file).write_text(json.dumps(answer))
+
+
+def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
+    stack = automation.create_or_select_stack(
+        stack_name=request["stack"],
+        project_name=request["project"],
+        program=_program,
+        opts=automation.LocalWorkspaceOptions(work_dir=os.getcwd()),
+    )
+    if request["locked"]:
+        # The caller holds the lab's own lock, so that this one is of an engine that was killed.
+        stack.cancel()
+    if request["operation"] == "outputs":
+        return {"outputs": _plain(stack.outputs())}
+    options: dict[str, Any] = {"on_event": journal.record, "on_output": print, "color": "never"}
+    if request["operation"] == "preview":
+        stack.preview(**options)
+        return {"outputs": {}}
+    if request["operation"] == "destroy":
+        stack.destroy(**options)
+        return {"outputs": {}}
+    result = stack.up(**options, refresh=request["refresh"])
+    return {"outputs": _plain(result.outputs)}
+
+
+def _plain(outputs: dict[str, automation.OutputValue]) -> dict[str, Any]:
+    return {name: output.value for name, output in outputs.items()}
+
+
+def _program() -> None:
+    runpy.run_path("__main__.py", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,122 @@
+"""Functions (data sources). Registry: aws.{getCallerIdentity,getRegion}, aws.ssm.getParameter, …"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lab.provider.aws import Aws, ProviderError
+from lab.provider.values import Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """A function with the arguments it takes and the results that are secret."""
+
+    arguments: tuple[str, ...]
+    call: Callable[[Aws, Values], Values]
+    secret: tuple[str, ...] = ()
+
+
+def _caller_identity(aws: Aws, _arguments: Values) -> Values:
+    identity = aws.client("sts").get_caller_identity()
+    return {
+        "accountId": identity["Account"],
+        "arn": identity["Arn"],
+        "id": identity["Account"],
+        "userId": identity["UserId"],
+    }
+
+
+def _region(aws: Aws, arguments: Values) -> Values:
+    name = arguments.get("name") or arguments.get("region") or aws.region
+    return {
+        "description": name,
+        "endpoint": f"ec2.{name}.amazonaws.com",
+        "id": name,
+        "name": name,
+        "region": name,
+    }
+
+
+def _parameter(aws: Aws, arguments: Values) -> Values:
+    decrypt = arguments.get("withDecryption", True)
+    found = aws.ssm.get_parameter(Name=arguments["name"], WithDecryption=decrypt)["Parameter"]
+    insecure = found["Value"] if found["Type"] != "SecureString" else None
+    return {
+        "arn": found["ARN"],
+        "id": found["Name"],
+        "insecureValue": insecure,
+        "name": found["Name"],
+        "region": aws.region,
+        "type": found["Type"],
+        "value": found["Value"],
+        "version": found["Version"],
+        "withDecryption": decrypt,
+    }
+
+
+def _find_prefix_list(aws: Aws, identifier: str | None, arguments: Values) -> dict[str, Any]:
+    request: dict[str, Any] = {"PrefixListIds": [identifier]} if identifier else {}
+    filters = [
+        {"Name": item["name"], "Values": item["values"]} for item in arguments.get("filters", [])
+    ]
+    if "name" in arguments:
+        filters.append({"Name": "prefix-list-name", "Values": [arguments["name"]]})
+    found = aws.ec2.describe_managed_prefix_lists(Filters=filters, **request)["PrefixLists"]
+    if len(found) != 1:
+        raise ProviderError(f"{len(found)} prefix lists match {arguments}, need one")
+    prefix_list = found[0]
+    entries = aws.ec2.get_managed_prefix_list_entries(PrefixListId=prefix_list["PrefixListId"])
+    return {**prefix_list, "Entries": entries["Entries"]}
+
+
+def _prefix_list(aws: Aws, arguments: Values) -> Values:
+    found = _find_prefix_list(aws, arguments.get("prefixListId"), arguments)
+    return {
+        "cidrBlocks": [entry["Cidr"] for entry in found["Entries"]],
+        "id": found["PrefixListId"],
+        "name": found["PrefixListName"],
+        "prefixListId": found["PrefixListId"],
+        "region": aws.region,
+    }
+
+
+def _managed_prefix_list(aws: Aws, arguments: Values) -> Values:
+    found = _find_prefix_list(aws, arguments.get("id"), arguments)
+    entries = [
+        {"cidr": entry["Cidr"], "description": entry.get("Description", "")}
+        for entry in found["Entries"]
+    ]
+    return {
+        "addressFamily": found["AddressFamily"],
+        "arn": found["PrefixListArn"],
+        "entries": entries,
+        "id": found["PrefixListId"],
+        "maxEntries": found.get("MaxEntries", len(entries)),
+        "name": found["PrefixListName"],
+        "ownerId": found["OwnerId"],
+        "region": aws.region,
+        "tags": {},
+        "version": found.get("Version", 1),
+    }
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": Function(
+        arguments=("id",), call=_caller_identity
+    ),
+    "aws:index/getRegion:getRegion": Function(
+        arguments=("endpoint", "id", "name", "region"), call=_region
+    ),
+    "aws:ssm/getParameter:getParameter": Function(
+        arguments=("name", "region", "withDecryption"), call=_parameter, secret=("value",)
+    ),
+    "aws:ec2/getPrefixList:getPrefixList": Function(
+        arguments=("filters", "name", "prefixListId", "region"), call=_prefix_list
+    ),
+    "aws:ec2/getManagedPrefixList:getManagedPrefixList": Function(
+        arguments=("filters", "id", "name", "region"), call=_managed_prefix_list
+    ),
+}

@@ -1,0 +1,1 @@
+"""Resource types, one module for each area of the AWS API."""
