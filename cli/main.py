@@ -1,0 +1,73 @@
+"""The `gatepost` command: arguments in, words and exit codes out."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from cli import commands
+from cli.words import complain
+from lab.errors import LabError
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C: 128 and the signal's number, as shells count."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns its exit status: 0, or 1 if a check or the command failed."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except LabError as error:
+        complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        complain("interrupted; the lab has been cleaned up")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gatepost", description="A company's mail on AWS, behind a gate."
+    )
+    areas = parser.add_subparsers(required=True, metavar="AREA")
+    lab = areas.add_parser(
+        "lab",
+        help="the twin: deploy into an AWS emulator, boot every machine, judge it by real mail",
+        description="Without a command: up, boot, check, down; the exit status tells.",
+    )
+    lab.add_argument(
+        "--state",
+        type=Path,
+        help="the folder of this lab (default: .lab in the project); one lab per folder",
+    )
+    lab.set_defaults(run=commands.main_job, stacks=[], json=False)
+    _lab_commands(lab.add_subparsers(metavar="COMMAND"))
+    return parser
+
+
+def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
+    up = commands_of.add_parser("up", help="deploy and boot, stay up (default: dev, its branches)")
+    up.set_defaults(run=commands.up)
+    up.add_argument("stacks", nargs="*", metavar="STACK")
+    apply = commands_of.add_parser("apply", help="deploy again after an edit; boot what changed")
+    apply.set_defaults(run=commands.apply)
+    apply.add_argument("stacks", nargs="*", metavar="STACK")
+    apply.add_argument("--refresh", action="store_true", help="read the real state first")
+    status = commands_of.add_parser("status", help="hosts, roles, addresses, how to reach them")
+    status.set_defaults(run=commands.status)
+    execute = commands_of.add_parser("exec", help="run a command on a host: exec HOST -- CMD…")
+    execute.set_defaults(run=commands.execute)
+    execute.add_argument("host", metavar="HOST")
+    execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…")
+    check = commands_of.add_parser("check", help="the acceptance suite")
+    check.set_defaults(run=commands.check)
+    down = commands_of.add_parser("down", help="end the lab; nothing stays")
+    down.set_defaults(run=commands.down)
+    for command in (apply, status, check):
+        command.add_argument("--json", action="store_true", help="for machines")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
