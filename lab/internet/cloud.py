@@ -29,8 +29,10 @@ EMULATOR_LIMIT = 60.0
 BODY_LIMIT = 64 * 1024 * 1024
 """Octets held in memory at a time."""
 
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
-"""Not passed back (RFC 9110 section 7.6.1), and what this server says itself."""
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
+"""Not passed on (RFC 9110 section 7.6.1)."""
+_OWN = {"server", "date"}
+"""This server says these itself."""
 
 log = logging.getLogger("cloud")
 
@@ -93,13 +95,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
+            return self._chunked_body()
+        return self._read(int(self.headers.get("Content-Length", "0")))
+
+    def _chunked_body(self) -> bytes:
+        """The chunks of RFC 9112 section 7.1 put together; boto3 uploads so over TLS."""
+        body = b""
+        while size := int(self.rfile.readline().partition(b";")[0], base=16):
+            body += self._read(size, len(body))
+            self.rfile.readline()
+        while self.rfile.readline().strip():  # trailers end with an empty line
+            pass
+        return body
+
+    def _read(self, size: int, before: int = 0) -> bytes:
+        if before + size > BODY_LIMIT:
             self.close_connection = True
-            raise Refusal(411, "MissingContentLength", "You must provide Content-Length.")
-        length = int(self.headers.get("Content-Length", "0"))
-        if length > BODY_LIMIT:
-            self.close_connection = True
-            raise Refusal(400, "EntityTooLarge", f"{length} octets; at most {BODY_LIMIT} here")
-        return self.rfile.read(length)
+            raise Refusal(400, "EntityTooLarge", f"over {BODY_LIMIT} octets, the limit here")
+        return self.rfile.read(size)
 
     def _judge(self, host: str, body: bytes) -> tuple[Operation | None, Caller]:
         if host == f"sts.{self.cloud.region}.amazonaws.com":
@@ -153,7 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
             address.hostname or "", address.port, timeout=EMULATOR_LIMIT
         )
         try:
-            headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
+            headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
             connection.request(self.command, self.path, body=body or None, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.getheaders(), answer.read()
@@ -175,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         names = set()
         for name, value in headers:
-            if name.lower() not in _HOP_BY_HOP:
+            if name.lower() not in _HOP_BY_HOP | _OWN:
                 names.add(name.lower())
                 self.send_header(name, value)
         if "content-length" not in names and status not in (204, 304):
