@@ -68,14 +68,14 @@ def status(arguments: argparse.Namespace) -> int:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Become the command: streams, signals and exit status are its own."""
+    """Become the command (it does not return): streams, signals and exit status are its own."""
     lab, _ = _lab(arguments)
     command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
     if not command:
         complain("exec: no command; write gatepost lab exec HOST -- CMD…")
         return 2
     argv = hosts.argv(lab, arguments.host, command)
-    os.execvp(argv[0], argv)
+    return os.execvp(argv[0], argv)
 
 
 def check(arguments: argparse.Namespace) -> int:

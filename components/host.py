@@ -71,7 +71,7 @@ class MailHost(ComponentResource):
             "vpc_security_group_ids": [group_id],
         }
         if elastic_ip:
-            interface, association = self._interface(name, place, elastic_ip, child)
+            interface, association = self._interface(name, place, elastic_ip, after)
             place = {"primary_network_interface": {"network_interface_id": interface.id}}
             after = [*after, association]
         elif public:
@@ -104,9 +104,12 @@ class MailHost(ComponentResource):
         )
         self.register_outputs({"instance": self.instance.id})
 
-    @staticmethod
     def _interface(
-        name: str, place: dict[str, Any], elastic_ip: aws.ec2.Eip, child: ResourceOptions
+        self,
+        name: str,
+        place: dict[str, Any],
+        elastic_ip: aws.ec2.Eip,
+        after: list[pulumi.Resource],
     ) -> tuple[aws.ec2.NetworkInterface, aws.ec2.EipAssociation]:
         """An interface that outlives its instances and has its Elastic IP before they boot.
 
@@ -119,12 +122,13 @@ class MailHost(ComponentResource):
             private_ips=[place["private_ip"]],
             security_groups=place["vpc_security_group_ids"],
             tags=named(name),
-            opts=child,
+            opts=ResourceOptions(parent=self),
         )
         association = aws.ec2.EipAssociation(
             name,
             allocation_id=elastic_ip.allocation_id,
             network_interface_id=interface.id,
-            opts=child,
+            # EC2 refuses it before the VPC has its Internet gateway, which the routes wait for.
+            opts=ResourceOptions(parent=self, depends_on=after),
         )
         return interface, association

@@ -170,7 +170,14 @@ class Lab:
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
     def _deploy(self, record: dict, stacks: list[str], *, refresh: bool) -> list[Result]:
-        engine = Engine(Path(record["engine"]), self.state, self.project, record["endpoint"])
+        engine = Engine(
+            engine=Path(record["engine"]),
+            state=self.state,
+            project=self.project,
+            endpoint=record["endpoint"],
+            region=record["region"],
+            progress=self.says.noise,
+        )
         results = []
         for stack in stacks:
             self.says.phase(f"pulumi up: {stack}")
