@@ -29,6 +29,10 @@ UNSHARE = (
     *("unshare", "--mount", "--uts", "--ipc", "--cgroup", "--pid"),
     *("--fork", "--kill-child"),
 )
+WITHHELD = ",".join(f"-{name}" for name in ("sys_time", "syslog", "sys_module", "sys_rawio"))
+LIMITED = ("setpriv", f"--bounding-set={WITHHELD}", f"--inh-caps={WITHHELD}", "--")
+"""Capabilities that would reach through to the host: its clock, log, modules and hardware
+(capabilities(7)). Whatever runs on a machine runs without them."""
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's PATH for root (login(1))."""
 PID_LIMIT = 20.0
@@ -76,7 +80,7 @@ def boot(holder: Holder, instance: Instance, image: Image, ca: Path | None = Non
     lower = ":".join(str(path) for path in image.layers)
     # The group is entered first: the cgroup namespace shows it as its root (cgroup_namespaces(7)).
     enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
-    script = ["sh", str(BOOT_SCRIPT), str(inner), lower]
+    script = ["sh", str(BOOT_SCRIPT), str(inner), lower, *LIMITED]
     try:
         process = holder.popen(
             f"machine-{instance.id}",
@@ -139,8 +143,8 @@ def execute(
 
 def entering(machine: Machine, argv: Sequence[str]) -> list[str]:
     """The command that, inside the lab, runs `argv` on the machine with a clean environment."""
-    clean = ["env", "-i", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
-    return ["nsenter", f"--target={machine.pid}", "--all", "--wd=/", "--", *clean, *argv]
+    clean = ["env", "-i", "--chdir=/", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
+    return ["nsenter", f"--target={machine.pid}", "--all", "--", *clean, *LIMITED, *argv]
 
 
 def is_ready(holder: Holder, instance_id: str) -> bool:
@@ -169,7 +173,7 @@ def wait_booted(holder: Holder, instance_id: str, limit: float) -> None:
     raise MachineError(
         f"{instance_id}: cloud-init is {status['extended_status']!r}, not 'done':\n"
         + "\n".join(f"  {complaint}" for complaint in complaints)
-        + f"\nThe end of its output:\n{_output(holder, instance_id)}"
+        + f"\n{_details(holder, instance_id)}"
     )
 
 
@@ -196,11 +200,19 @@ def kill(holder: Holder, instance_id: str) -> None:
     if machine:
         _signal(holder, machine, signal.SIGKILL)
     process = holder.process(f"machine-{instance_id}")
-    if process and not process.wait(KILL_LIMIT):
-        raise MachineError(f"{instance_id} lives on {KILL_LIMIT:g} s after SIGKILL")
+    if process:
+        # It may not have come as far as a PID 1; that, if there is one, dies with it.
+        process.signal(signal.SIGKILL)
     group = _group(holder, instance_id)
-    if holder.inside(group).exists():
-        holder.run(["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"])
+    remove = ["find", group, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+"]
+
+    def gone() -> bool:
+        """The kernel lets a group go once nothing runs in it."""
+        outside = holder.inside(group)
+        return not outside.exists() or holder.run(remove, check=False).returncode == 0
+
+    if not wait_for(gone, KILL_LIMIT):
+        raise MachineError(f"{instance_id} lives on {KILL_LIMIT:g} s after SIGKILL")
 
 
 def terminate(holder: Holder, instance_id: str) -> None:
@@ -268,6 +280,10 @@ def _journal(holder: Holder, instance_id: str) -> str:
     return execute(holder, instance_id, argv).stdout
 
 
-def _output(holder: Holder, instance_id: str) -> str:
+def _details(holder: Holder, instance_id: str) -> str:
+    """What the schema says against the user data, and the end of what cloud-init printed."""
+    schema = execute(holder, instance_id, ["cloud-init", "schema", "--system"])
     log = "/var/log/cloud-init-output.log"
-    return execute(holder, instance_id, ["tail", f"--lines={LOG_LINES}", log]).stdout
+    output = execute(holder, instance_id, ["tail", f"--lines={LOG_LINES}", log]).stdout
+    found = f"{schema.stdout}{schema.stderr}".strip() if schema.returncode != 0 else "valid"
+    return f"The user data by its schema: {found}\nThe end of the output:\n{output}"

@@ -1,10 +1,12 @@
 # Becomes PID 1 of a machine: builds its root out of an overlay and starts systemd in it.
-# Usage: sh boot.sh DIRECTORY LOWER
-# DIRECTORY is the machine's (upper/, work/, root/, boot_id); LOWER is overlayfs's lowerdir list.
+# Usage: sh boot.sh DIRECTORY LOWER COMMAND...
+# DIRECTORY is the machine's (upper/, work/, root/, boot_id); LOWER is overlayfs's lowerdir list;
+# COMMAND runs systemd with fewer capabilities.
 # Runs in mount, uts, ipc, cgroup, pid and network namespaces of its own; what systemd expects to
 # find there is in https://systemd.io/CONTAINER_INTERFACE.
 set -eu
 dir=$1 lower=$2
+shift 2
 
 # /proc is still the lab's: this is the number the lab knows the machine's PID 1 by.
 read -r pid _ </proc/self/stat
@@ -58,8 +60,5 @@ mv "$dir/pid.partial" "$dir/pid"
 pivot_root . mnt
 umount -l mnt
 
-# The clock, the kernel's log and its modules are the host's.
 exec env -i container=lab PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-    setpriv --bounding-set=-sys_time,-syslog,-sys_module,-sys_rawio \
-    --inh-caps=-sys_time,-syslog,-sys_module,-sys_rawio \
-    /lib/systemd/systemd --log-target=journal
+    "$@" /lib/systemd/systemd --log-target=journal

@@ -26,6 +26,8 @@ PORT = 80
 TOKEN_PATH = "/latest/api/token"
 TOKEN_HEADER = "X-aws-ec2-metadata-token"
 LIFETIME_HEADER = "X-aws-ec2-metadata-token-ttl-seconds"
+ANY_HOPS = -1
+"""The kernel's own default (ip(7), IP_TTL)."""
 LIFETIMES = range(1, 21601)
 """Seconds that a token may live, up to six hours."""
 VERSIONS = ("1.0", "2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest")
@@ -92,6 +94,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "EC2ws"
     sys_version = ""
+    wbufsize = -1  # Head and body in one packet: else the body waits for the client's delayed ACK.
 
     @property
     def service(self) -> MetadataServer:
@@ -114,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         instance = self._instance()
         if instance is None:
             return
+        self._limit_hops(ANY_HOPS)
         token = self.headers.get(TOKEN_HEADER)
         if token is None:
             allowed = not instance.tokens_required
@@ -146,11 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
         if not wanted.isdecimal() or int(wanted) not in LIFETIMES:
             self._refuse(HTTPStatus.BAD_REQUEST)
             return
-        # The answer must not get further than the hop limit, so that a container or a proxy that
-        # forwards has no use of it. Nothing else of the service is limited so.
-        self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, instance.hop_limit)
+        # This answer alone must not get further than the hop limit, so that a container or a
+        # proxy that forwards packets gets no token.
+        self._limit_hops(instance.hop_limit)
         token = self.service.tokens.give(instance.id, int(wanted))
         self._answer(HTTPStatus.OK, token.encode(), {LIFETIME_HEADER: wanted})
+
+    def _limit_hops(self, hops: int) -> None:
+        self.connection.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
 
     def _content(self, instance: Instance) -> bytes | None:
         """What is at the path, or None."""

@@ -40,6 +40,10 @@ datasource: {Ec2: {metadata_urls: ["http://169.254.169.254"], strict_id: true}}
 """,
     # As netplan has it by default: DHCP's domain is a search domain.
     "/etc/systemd/networkd.conf.d/10-domains.conf": "[Network]\nUseDomains=yes\n",
+    # A VPC carries no multicast, so that nobody ever answers: this only saves the wait.
+    "/etc/systemd/resolved.conf.d/10-llmnr.conf": "[Resolve]\nLLMNR=no\n",
+    # As in the EC2 image, there by an initramfs script (no-v6-dad.sh).
+    "/etc/sysctl.d/10-no-v6-dad.conf": "-net.ipv6.conf.*.accept_dad = 0\n",
     "/etc/default/locale": "LANG=C.UTF-8\n",
     "/etc/hostname": "localhost\n",
 }

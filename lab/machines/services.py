@@ -1,31 +1,40 @@
-"""Runs what AWS gives each instance over the network: metadata and DHCP, for all VPCs.
+"""What AWS gives each instance over the network: metadata and DHCP, by one process for all VPCs.
 
 `python -m lab.machines.services --world FILE` runs inside the lab until it is killed. FILE holds
-the World as JSON and is read again when it changes.
+the World as JSON and is read again when it changes; it must be replaced as a whole (rename(2)).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import logging
 import selectors
 import socket
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import boto3
 
+from lab.holder import Holder, HolderError, Process
 from lab.internet.netns import listen, within_namespace
 from lab.machines import dhcp, metadata
 from lab.machines.credentials import RoleCredentials
 from lab.network.names import METADATA
+from lab.waiting import wait_for
 from lab.world.model import Interface, World
 from lab.world.names import link_name, vpc_namespace
 from lab.world.read import from_json
 
+PROJECT = Path(__file__).parents[2]
 LOOK_AGAIN = 0.2
 """Seconds between two looks at the world file."""
+SERVING = Path("/run/lab/serving")
+"""Says by its digest which content of the world file is served, as the lab sees the path."""
+PROCESS = "services"
+"""The name of the process and of its log."""
 
 log = logging.getLogger("services")
 
@@ -53,7 +62,7 @@ class Services:
         return self._world
 
     def update(self, world: World) -> None:
-        """Serve this world from now on; raises OSError if a namespace, address or link lacks."""
+        """Serve this world from now on; raises OSError if a namespace or link is not there yet."""
         self._world = world
         interfaces = {item.interface.id: item.interface for item in world.instances}
         vpcs = {interface.vpc for interface in interfaces.values()}
@@ -102,17 +111,63 @@ class Services:
         link.close()
 
 
+def start_services(holder: Holder, world: Path, env: Mapping[str, str]) -> Process:
+    """Start the process inside the lab; `env` has boto3's settings: endpoint and credentials.
+
+    The namespaces and links of what is in the world file should be there already. Raises
+    HolderError if the services run already.
+    """
+    command = [sys.executable, "-m", "lab.machines.services", "--world", str(world)]
+    return holder.popen(PROCESS, command, env={"PYTHONPATH": str(PROJECT), **env})
+
+
+def wait_serving(holder: Holder, world: Path, limit: float) -> None:
+    """Wait until the services serve what the world file holds now.
+
+    Raises HolderError after `limit` seconds or when the process has ended.
+    """
+    wanted = _digest(world.read_bytes())
+    place = holder.inside(SERVING)
+
+    def serving() -> bool:
+        return place.exists() and place.read_text() == wanted
+
+    wait_for(lambda: serving() or holder.process(PROCESS) is None, limit)
+    if not serving():
+        said = holder.log(PROCESS).read_text()[-2000:].strip()
+        raise HolderError(f"Metadata and DHCP do not serve {world} after {limit:g} s:\n{said}")
+
+
 def run(path: Path, services: Services) -> None:
     """Serve the world at `path` for ever."""
-    seen: tuple[int, int] | None = None
+    served = ""
+    complaint = ""
     while True:
-        status = path.stat()
-        now = (status.st_mtime_ns, status.st_ino)
-        if now != seen:
-            seen = now
-            services.update(from_json(path.read_text()))
-            log.info("serving %s", path)
+        content = path.read_bytes()
+        if _digest(content) != served:
+            try:
+                services.update(from_json(content.decode()))
+            except OSError as error:
+                # The network is not there yet; once it is, this goes well.
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("not serving yet: %s", complaint)
+            else:
+                served, complaint = _digest(content), ""
+                _say(served)
         services.serve(LOOK_AGAIN)
+
+
+def _say(served: str) -> None:
+    SERVING.parent.mkdir(parents=True, exist_ok=True)
+    partial = SERVING.with_suffix(".partial")
+    partial.write_text(served)
+    partial.replace(SERVING)
+    log.info("serving %s", served)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def main() -> None:
