@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -184,13 +185,16 @@ def boot(
     """Starts a machine on the layers `lower` (top first) and waits until it is up.
 
     `files` maps absolute paths to contents and modes, put over the layers before the start. Ends
-    with the process returned: killing it kills all that runs in the machine.
+    with the process returned: killing it kills all that runs in the machine. To be called from a
+    thread that lives as long as the machine shall.
 
     Raises:
         MachineError: it did not come up within BOOT_LIMIT.
     """
+    if machine.folder.exists():  # of a machine that ran before, with its mail and its logs
+        shutil.rmtree(machine.folder)
     for part in ("root", "upper", "work", "shared"):
-        (machine.folder / part).mkdir(parents=True, exist_ok=True)
+        (machine.folder / part).mkdir(parents=True)
     for path, (content, mode) in files.items():
         place = machine.folder / "upper" / path.lstrip("/")
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -199,13 +203,15 @@ def boot(
     process = subprocess.Popen(
         _boot_argv(machine, lower), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log
     )
-    _wait_booted(machine, process)
+    _wait_booted(machine, process, log)
     return process
 
 
 def _boot_argv(machine: Machine, lower: Sequence[Path]) -> list[str]:
     folder = machine.folder
     return [
+        # Nothing of it outlives the process that started it, however that ended (prctl(2)).
+        *("setpriv", "--pdeathsig", "KILL"),
         *("nsenter", f"--net={NETNS / machine.name}"),
         *("unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"),
         *("sh", "-c", _BOOT, "boot"),
@@ -219,14 +225,16 @@ def _boot_argv(machine: Machine, lower: Sequence[Path]) -> list[str]:
     ]
 
 
-def _wait_booted(machine: Machine, process: subprocess.Popen[Any]) -> None:
+def _wait_booted(machine: Machine, process: subprocess.Popen[Any], log: IO[bytes]) -> None:
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], BOOT_LIMIT)
     if readable and process.stdout.readline() == _BOOTED:
         return
     stop(process)
-    reason = "its boot failed" if readable else f"it did not come up within {BOOT_LIMIT} s"
-    raise MachineError(f"machine {machine.name}: {reason}; see its log")
+    reason = "its boot failed" if readable else f"it did not come up within {BOOT_LIMIT:g} s"
+    said = Path(log.name).read_text(errors="replace").strip().splitlines()
+    last = f": {said[-1]}" if said else ""
+    raise MachineError(f"machine {machine.name}: {reason}{last}; see {log.name}")
 
 
 def stop(process: subprocess.Popen[Any]) -> None:

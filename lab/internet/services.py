@@ -41,7 +41,7 @@ log = logging.getLogger("services")
 
 def main() -> int:
     """Runs until SIGTERM or SIGINT (exit status 0) or until a service ends (1)."""
-    options = _parse(sys.argv[1:])
+    options = parse(sys.argv[1:])
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,7 +95,8 @@ def _signature(file: Path) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-def _parse(argv: list[str]) -> Options:
+def parse(argv: list[str]) -> Options:
+    """The options on the command line that `lab.internet.control.command` makes."""
     parser = argparse.ArgumentParser(prog="lab.internet.services", description=__doc__)
     parser.add_argument("--world", type=Path, required=True, help="the world file to follow")
     parser.add_argument("--state", type=Path, required=True, help="the lab's folder")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,12 @@ from tests.lab.internet.small_internet import SmallInternet, example_world
 CACHE = Path.home() / ".cache" / "gatepost"
 
 
-@pytest.fixture(scope="session")
-def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallInternet]:
-    """The services run on a bridge that stands for all networks."""
+@contextmanager
+def running(state: Path) -> Generator[SmallInternet]:
     if os.geteuid() != 0:
         pytest.skip("needs root for namespaces")
     layers = Images(CACHE, print).layer(PACKAGES).layers
-    holder = Holder.start(tmp_path_factory.mktemp("internet"), tied=True)
+    holder = Holder.start(state, tied=True)
     try:
         internet = SmallInternet(holder=holder, layers=layers)
         internet.start(example_world())
@@ -32,8 +31,15 @@ def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallInternet
         holder.stop()
 
 
+@pytest.fixture(scope="session")
+def internet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallInternet]:
+    """The services run on a bridge that stands for all networks; leave it as you found it."""
+    with running(tmp_path_factory.mktemp("internet")) as internet:
+        yield internet
+
+
 @pytest.fixture
-def trust() -> str:
-    """Who may assume the roles that the tests make: anybody, they are about S3."""
-    statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+def own_internet(tmp_path: Path) -> Iterator[SmallInternet]:
+    """One to be broken."""
+    with running(tmp_path) as internet:
+        yield internet

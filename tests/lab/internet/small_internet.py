@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 
-from lab.holder import Holder
+from lab.holder import Holder, Process
 from lab.internet.control import Options, command, wait_applied
 from lab.internet.hosts import exec_argv
 from lab.internet.machine import Machine
@@ -80,6 +80,10 @@ class SmallInternet:
         (self.state / "mirror").mkdir()
         (self.state / "mirror" / "Packages").write_text("Package: hello\n")
         self.write(world)
+        services = self.start_services()
+        wait_applied(self.state, self.state / "world.json", limit=LIMIT, alive=services.alive)
+
+    def start_services(self) -> Process:
         options = Options(
             world=self.state / "world.json",
             state=self.state,
@@ -88,8 +92,7 @@ class SmallInternet:
             mirror=self.state / "mirror",
             mirror_names=(MIRROR_NAME,),
         )
-        services = self.holder.popen("services", command(options))
-        wait_applied(self.state, options.world, limit=LIMIT, alive=services.alive)
+        return self.holder.popen("services", command(options))
 
     def write(self, world: World) -> None:
         partial = self.state / "world.partial"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from lab.internet.control import InternetError
+from lab.internet.hosts import exec_argv
 from lab.internet.plan import CLOUD, INTERNET, MIRROR, NAMES
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address
 from lab.world.model import World
@@ -128,6 +130,39 @@ def test_a_new_record_is_seen_at_once_and_then_gone(internet: SmallInternet) -> 
     finally:
         internet.apply(world)
     assert seen() == []
+
+
+ASK_ALL_THE_TIME = """
+import socket, struct, sys, time
+name = b"\\3mx1\\7example\\2jp\\0"
+query = struct.pack(">6H", 7, 0, 1, 0, 0, 0) + name + struct.pack(">2H", 1, 1)
+asked = unanswered = 0
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    asked += 1
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(1)
+        client.sendto(query, (sys.argv[1], 53))
+        try:
+            flags, answers = struct.unpack(">2xH2xH", client.recv(512)[:8])
+            unanswered += flags & 15 != 0 or answers != 1
+        except TimeoutError:
+            unanswered += 1
+print(asked > 100, unanswered)
+"""
+
+
+def test_no_query_is_lost_while_zones_change(internet: SmallInternet) -> None:
+    world = example_world()
+    argv = exec_argv("mirror", ["python3", "-c", ASK_ALL_THE_TIME, NAMES.address, "2"])
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(internet.run, argv)
+        try:
+            for number in range(3):
+                internet.apply(with_record(world, "new.example.jp.", "A", f"192.0.2.{number}"))
+        finally:
+            internet.apply(world)
+        assert asking.result().stdout == "True 0\n"
 
 
 def test_a_bad_record_is_told_and_the_old_zone_stays(internet: SmallInternet) -> None:
