@@ -9,10 +9,11 @@ from moto.core.responses import ActionResult
 from moto.core.utils import utcnow
 from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
 from moto.ec2.responses import EC2Response
-from moto.ec2.utils import generic_filter
+from moto.ec2.utils import EC2_RESOURCE_TO_PREFIX, generic_filter
 
 from lab.emulator import networks
 
+PREFIX, KIND = "eice", "instance-connect-endpoint"
 INTERFACE_TYPE = "ec2_instance_connect_endpoint"
 
 
@@ -21,7 +22,7 @@ class ConnectEndpoint:
 
     def __init__(self, response: Any, interface: Any, preserve_client_ip: bool) -> None:
         region = response.region
-        self.id = f"eice-{secrets.token_hex(8) + '0'}"
+        self.id = f"{PREFIX}-{secrets.token_hex(8) + '0'}"
         self.interface = interface
         self.data = {
             "OwnerId": response.current_account,
@@ -81,7 +82,7 @@ def create_instance_connect_endpoint(_moto: Any, self: Any) -> ActionResult:
     )
     endpoint = ConnectEndpoint(self, interface, self._get_param("PreserveClientIp", False) is True)
     endpoints(backend)[endpoint.id] = endpoint
-    tags = self._parse_tag_specification().get("instance-connect-endpoint", {})
+    tags = self._parse_tag_specification().get(KIND, {})
     if tags:
         backend.create_tags([endpoint.id], tags)
     return ActionResult({"InstanceConnectEndpoint": endpoint.describe(backend)})
@@ -113,6 +114,11 @@ def _endpoint(backend: Any, identifier: str) -> ConnectEndpoint:
             f"The instance connect endpoint ID '{identifier}' does not exist",
         )
     return endpoints(backend)[identifier]
+
+
+def register_prefix() -> None:
+    """Let CreateTags and DeleteTags know the ids of endpoints."""
+    EC2_RESOURCE_TO_PREFIX[KIND] = PREFIX
 
 
 CORRECTIONS = (

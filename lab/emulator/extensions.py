@@ -42,6 +42,7 @@ def install(known_images: tuple[tuple[str, str], ...]) -> None:
     """Apply all corrections; only `known_images` (id, architecture) can be launched."""
     for owner, name, correction in CORRECTIONS:
         _replace(owner, name, correction)
+    connect.register_prefix()
     _replace(AmiBackend, "_load_amis", images.loader(known_images))
 
 

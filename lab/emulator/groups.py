@@ -151,9 +151,7 @@ def _peer_kind(rule: Any) -> str:
     return next(k for k, peer in zip(kinds, _identity(rule)[3:], strict=True) if peer)
 
 
-def _requested_rule(
-    backend: Any, group_id: str, request: dict[str, Any], egress: bool
-) -> Any:
+def _requested_rule(backend: Any, group_id: str, request: dict[str, Any], egress: bool) -> Any:
     description = {"Description": request["Description"]} if request.get("Description") else {}
     cidr = next((k for k in ("CidrIpv4", "CidrIpv6") if request.get(k)), None)
     source = prefix = block = None

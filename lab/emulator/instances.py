@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from moto.core.responses import ActionResult
+from moto.core.types import Base64EncodedString
 from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
@@ -78,9 +79,11 @@ def _check_groups(backend: Any, groups: list[str], vpc_id: str, subnet_id: str) 
 
 
 def _settle_interface(backend: Any, instance: Any) -> None:
-    """Groups live on the interface, and the launch's own interface ends with the instance."""
+    """Groups live on the interface; one that was given keeps its own and outlives the instance."""
     interface = instance.nics[0]
-    interface.delete_on_termination = True
+    if not interface.delete_on_termination:
+        instance.security_groups = list(interface._group_set)
+        return
     if not instance.security_groups:
         instance.security_groups = [backend.get_default_security_group(instance.vpc_id)]
     interface._group_set = list(instance.security_groups)
@@ -149,6 +152,16 @@ def modify_instance_attribute(moto: Any, self: Any, instance_id: str, key: str, 
     return moto(self, instance_id, key, value)
 
 
+def modify_user_data(moto: Any, self: Any) -> bool:
+    """moto takes the request's bytes, which are decoded already, for base64."""
+    value = self._get_param("UserData.Value")
+    if not isinstance(value, bytes):
+        return moto(self)
+    encoded = Base64EncodedString(base64.b64encode(value).decode()) if value else None
+    self.ec2_backend.modify_instance_attribute(self._get_param("InstanceId"), "user_data", encoded)
+    return True
+
+
 def modify_instance_security_groups(
     moto: Any, self: Any, instance_id: str, new_group_id_list: list[str]
 ) -> Any:
@@ -163,13 +176,17 @@ def modify_instance_security_groups(
 def terminate(moto: Any, self: Any) -> Any:
     """Elastic IPs are disassociated; the interface goes and its address can be used again."""
     for address in self.ec2_backend.addresses:
-        if address.eni is not None and address.eni.instance is self:
+        interface = address.eni
+        if interface and interface.instance is self and interface.delete_on_termination:
             self.ec2_backend.disassociate_address(address=address.public_ip)
     interfaces = list(self.nics.values()) if self.state != "terminated" else []
     previous = moto(self) if interfaces else self._state
     for interface in interfaces:
         if interface.delete_on_termination:
             self._private_ips.discard(interface.private_ip_address)
+        else:
+            interface.instance = interface.attachment_id = interface.device_index = None
+            interface.status = "available"
     return previous
 
 
@@ -179,6 +196,7 @@ CORRECTIONS = (
     (InstanceBackend, "modify_instance_security_groups", modify_instance_security_groups),
     (Instance, "terminate", terminate),
     (EC2Response, "run_instances", run_instances_request),
+    (EC2Response, "_dot_value_instance_attribute_handler", modify_user_data),
     (EC2Response, "describe_instance_credit_specifications", describe_credits),
     (EC2Response, "modify_instance_credit_specification", modify_credits),
     (EC2Response, "monitor_instances", monitor_instances),

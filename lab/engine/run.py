@@ -13,6 +13,7 @@ import os
 import re
 import runpy
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from pulumi.automation import events
 
 COLOUR = re.compile(r"<\{%.*?%\}>")
 UNREPORTED = ("same", "read", "refresh")
-FAILURES = ("error",)
-WARNINGS = ("warning",)
+ECHOES = ("update failed", "preview failed", "destroy failed")
+"""What the engine says of the stack when it has said why of a resource."""
 
 
 @dataclasses.dataclass
@@ -36,13 +37,16 @@ class Journal:
     def record(self, event: events.EngineEvent) -> None:
         if event.resource_pre_event is not None:
             step = event.resource_pre_event.metadata
-            if step.op not in UNREPORTED:
-                self.changes.append((str(step.op), step.urn))
-        if event.diagnostic_event is not None and event.diagnostic_event.severity in FAILURES:
-            self.errors.append(_message(event.diagnostic_event))
+            operation = automation.OpType(step.op).value
+            if operation not in UNREPORTED:
+                self.changes.append((operation, step.urn))
+        diagnostic = event.diagnostic_event
+        if diagnostic is not None and diagnostic.severity == "error":
+            if COLOUR.sub("", diagnostic.message).strip() not in ECHOES:
+                self.errors.append(_message(diagnostic))
         if event.summary_event is not None:
             counted = event.summary_event.resource_changes
-            self.summary = {str(op): count for op, count in counted.items()}
+            self.summary = {automation.OpType(op).value: n for op, n in counted.items()}
 
 
 def _message(diagnostic: Any) -> str:
@@ -56,10 +60,11 @@ def _message(diagnostic: Any) -> str:
 def main(request_file: str, answer_file: str) -> None:
     request = json.loads(Path(request_file).read_text())
     journal = Journal()
+    answer: dict[str, Any] = {}
     try:
-        answer = _operate(request, journal)
+        answer["outputs"] = _operate(request, journal)
     except automation.CommandError as error:
-        answer = {"error": "\n".join(journal.errors) or str(error)}
+        answer["error"] = "\n".join(journal.errors) or str(error)
     answer |= {"changes": journal.changes, "summary": journal.summary}
     Path(answer_file).write_text(json.dumps(answer))
 
@@ -75,19 +80,19 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
         # The caller holds the lab's own lock, so that this one is of an engine that was killed.
         stack.cancel()
     if request["operation"] == "outputs":
-        return {"outputs": _plain(stack.outputs())}
+        return _plain(stack.outputs())
     options: dict[str, Any] = {"on_event": journal.record, "on_output": print, "color": "never"}
     if request["operation"] == "preview":
         stack.preview(**options)
-        return {"outputs": {}}
+        return {}
     if request["operation"] == "destroy":
         stack.destroy(**options)
-        return {"outputs": {}}
+        return {}
     result = stack.up(**options, refresh=request["refresh"])
-    return {"outputs": _plain(result.outputs)}
+    return _plain(result.outputs)
 
 
-def _plain(outputs: dict[str, automation.OutputValue]) -> dict[str, Any]:
+def _plain(outputs: Mapping[str, automation.OutputValue]) -> dict[str, Any]:
     return {name: output.value for name, output in outputs.items()}
 
 

@@ -144,9 +144,7 @@ class AwsProvider(protocol.Provider):
             return protocol.CreateResponse(
                 properties=values.wrapped(_preview(resource, new), secret)
             )
-        identifier, state = _reported(
-            f"creating {request.type} {request.name}", lambda: self._create(resource, new)
-        )
+        identifier, state = _reported(lambda: self._create(resource, new))
         return protocol.CreateResponse(identifier, values.wrapped(state, secret))
 
     def _create(self, resource: Resource, new: Values) -> tuple[str, Values]:
@@ -177,7 +175,6 @@ class AwsProvider(protocol.Provider):
             raise ProviderError(f"{request.type} {request.name}: the lab does not import resources")
         old, inputs = values.plain(request.properties), values.plain(request.inputs)
         actual = _reported(
-            f"reading {request.type} {request.name}",
             lambda: self._read(resource, request.resource_id, old),
         )
         if actual is None:
@@ -210,7 +207,6 @@ class AwsProvider(protocol.Provider):
             return protocol.UpdateResponse(values.wrapped({**old, **new}, secret))
         changed = {change.name for change in model.changes(resource.inputs, given, old)}
         state = _reported(
-            f"updating {request.type} {request.name}",
             lambda: self._update(resource, request.resource_id, old, new, changed),
         )
         return protocol.UpdateResponse(values.wrapped(state, secret))
@@ -237,9 +233,7 @@ class AwsProvider(protocol.Provider):
                 if is_gone(error):
                     return
                 if code_of(error) != "DependencyViolation" or time.monotonic() > deadline:
-                    raise ProviderError(
-                        f"deleting {request.type} {request.name}: {error}"
-                    ) from error
+                    raise ProviderError(str(error)) from error
             # Meanwhile the engine's other deletes run, one of which may free this object.
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -251,7 +245,7 @@ class AwsProvider(protocol.Provider):
         for name in arguments:
             if name not in function.arguments:
                 raise ProviderError(f"{request.tok}: the argument {name} is not supported")
-        result = _reported(request.tok, lambda: function.call(self.aws, arguments))
+        result = _reported(lambda: function.call(self.aws, arguments))
         return protocol.InvokeResponse(values.wrapped(result, function.secret))
 
 
@@ -322,9 +316,9 @@ def _drifted_inputs(resource: Resource, inputs: Values, old: Values, state: Valu
     return drifted
 
 
-def _reported(doing: str, call: Callable[[], T]) -> T:
-    """Run `call`; say what was being done when the API refuses it."""
+def _reported(call: Callable[[], T]) -> T:
+    """Run `call`; what the API refuses is an error to be read, not a fault of the provider."""
     try:
         return call()
-    except (ClientError, ParamValidationError, ProviderError) as error:
-        raise ProviderError(f"{doing}: {error}") from error
+    except (ClientError, ParamValidationError) as error:
+        raise ProviderError(str(error)) from error

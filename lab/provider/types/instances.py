@@ -9,7 +9,7 @@ from typing import Any
 from lab.provider import checks
 from lab.provider.aws import Aws, retag, specification, tag_list, tag_map
 from lab.provider.resource import Property, Resource
-from lab.provider.types.common import TAGS
+from lab.provider.types.common import TAGS, exactly_one
 from lab.provider.values import UNKNOWN, Values
 
 USER_DATA_LIMIT = 16 * 1024
@@ -38,10 +38,14 @@ LAUNCH = {
     "instanceInitiatedShutdownBehavior": "InstanceInitiatedShutdownBehavior",
     "instanceType": "InstanceType",
     "keyName": "KeyName",
+}
+PLACE = {
+    "associatePublicIpAddress": "AssociatePublicIpAddress",
     "privateIp": "PrivateIpAddress",
     "subnetId": "SubnetId",
-    "vpcSecurityGroupIds": "SecurityGroupIds",
+    "vpcSecurityGroupIds": "Groups",
 }
+"""What of an instance's inputs belongs to the interface that is made for it."""
 
 
 def _create(aws: Aws, new: Values) -> str:
@@ -54,6 +58,7 @@ def _create(aws: Aws, new: Values) -> str:
         request["MetadataOptions"] = _renamed(METADATA, new["metadataOptions"])
     if "creditSpecification" in new:
         request["CreditSpecification"] = {"CpuCredits": new["creditSpecification"]["cpuCredits"]}
+    request["NetworkInterfaces"] = [_primary_interface(new)]
     if "rootBlockDevice" in new:
         request["BlockDeviceMappings"] = [_root_mapping(aws, new)]
     made = aws.ec2.run_instances(
@@ -68,6 +73,14 @@ def _create(aws: Aws, new: Values) -> str:
 
 def _renamed(names: dict[str, str], values: Values) -> dict[str, Any]:
     return {parameter: values[name] for name, parameter in names.items() if name in values}
+
+
+def _primary_interface(new: Values) -> dict[str, Any]:
+    """An interface made for the instance, or one that is there and stays when it ends."""
+    if "primaryNetworkInterface" in new:
+        given = new["primaryNetworkInterface"]["networkInterfaceId"]
+        return {"DeviceIndex": 0, "NetworkInterfaceId": given, "DeleteOnTermination": False}
+    return {"DeviceIndex": 0, "DeleteOnTermination": True, **_renamed(PLACE, new)}
 
 
 def _user_data(new: Values) -> bytes | None:
@@ -91,7 +104,7 @@ def _settle(aws: Aws, identifier: str, new: Values) -> None:
         aws.ec2.modify_instance_attribute(InstanceId=identifier, SourceDestCheck={"Value": False})
     tags = new.get("rootBlockDevice", {}).get("tags")
     if tags:
-        volume = _root_volume(aws, _instance(aws, identifier))
+        volume = _root_volume(aws, _instance(aws, identifier)) or {}
         aws.ec2.create_tags(Resources=[volume["volumeId"]], Tags=tag_list(tags))
 
 
@@ -109,6 +122,7 @@ def _read(aws: Aws, identifier: str, state: Values) -> Values | None:
     return {
         **_read_attributes(aws, identifier),
         **_read_user_data(aws, identifier, state),
+        **_read_place(instance, interface, state),
         "ami": instance["ImageId"],
         "arn": aws.arn("ec2", f"instance/{identifier}"),
         "availabilityZone": instance["Placement"]["AvailabilityZone"],
@@ -131,6 +145,19 @@ def _read(aws: Aws, identifier: str, state: Values) -> Values | None:
         "tags": tag_map(instance.get("Tags")),
         "vpcSecurityGroupIds": [group["GroupId"] for group in interface["Groups"]],
     }
+
+
+def _read_place(instance: dict[str, Any], interface: dict[str, Any], state: Values) -> Values:
+    """What depends on how the instance got its interface and its public address."""
+    owner = interface.get("Association", {}).get("IpOwnerId")
+    found: Values = {"associatePublicIpAddress": owner == "amazon"}
+    if "primaryNetworkInterface" in state:
+        attachment = interface["Attachment"]
+        found["primaryNetworkInterface"] = {
+            "deleteOnTermination": attachment.get("DeleteOnTermination", False),
+            "networkInterfaceId": interface["NetworkInterfaceId"],
+        }
+    return found
 
 
 def _read_attributes(aws: Aws, identifier: str) -> Values:
@@ -251,6 +278,10 @@ def _delete(aws: Aws, identifier: str, state: Values) -> None:
 
 
 def _rules(new: Values) -> Iterable[str]:
+    yield from exactly_one(new, "subnetId", "primaryNetworkInterface")
+    if "primaryNetworkInterface" in new:
+        for name in PLACE.keys() & new.keys():
+            yield f"{name} belongs to the network interface, not beside primaryNetworkInterface"
     if "userData" in new and "userDataBase64" in new:
         yield "userData and userDataBase64 exclude each other"
     if UNKNOWN in (new.get("userData"), new.get("userDataBase64")):
@@ -275,6 +306,7 @@ INSTANCE = Resource(
     token="aws:ec2/instance:Instance",
     inputs={
         "ami": Property(required=True, replaces=True),
+        "associatePublicIpAddress": Property(computed=True, replaces=True),
         "creditSpecification": Property(
             computed=True,
             fields={"cpuCredits": Property(check=checks.one_of("standard", "unlimited"))},
@@ -301,6 +333,13 @@ INSTANCE = Resource(
             },
         ),
         "monitoring": Property(default=False),
+        "primaryNetworkInterface": Property(
+            computed=True,
+            fields={
+                "deleteOnTermination": Property(computed=True),
+                "networkInterfaceId": Property(required=True, replaces=True),
+            },
+        ),
         "privateIp": Property(computed=True, replaces=True, check=checks.address),
         "rootBlockDevice": Property(
             computed=True,
@@ -316,7 +355,7 @@ INSTANCE = Resource(
             },
         ),
         "sourceDestCheck": Property(default=True),
-        "subnetId": Property(required=True, replaces=True),
+        "subnetId": Property(computed=True, replaces=True),
         "tags": TAGS,
         "userData": Property(),
         "userDataBase64": Property(),

@@ -345,17 +345,20 @@ def _tag_object(aws: Aws, _identifier: str, new: Values) -> None:
 
 def _read_object(aws: Aws, identifier: str, state: Values) -> Values | None:
     where = {"Bucket": state["bucket"], "Key": state["key"]}
-    found = aws.s3.head_object(**where)
-    etag = found["ETag"].strip('"')
-    # A body changed by others shows as content that differs; what it says does not matter.
-    drifted = state.get("etag", etag) != etag
+    found = aws.s3.get_object(**where)
+    body = found["Body"].read()
+    content = (
+        {"contentBase64": base64.b64encode(body).decode()}
+        if "contentBase64" in state
+        else {"content": body.decode(errors="backslashreplace")}
+    )
     return {
+        **content,
         "arn": f"arn:aws:s3:::{identifier}",
         "contentType": found.get("ContentType"),
-        "etag": etag,
+        "etag": found["ETag"].strip('"'),
         "tags": tag_map(aws.s3.get_object_tagging(**where)["TagSet"]),
         "versionId": found.get("VersionId"),
-        **({"content": None, "contentBase64": None} if drifted else {}),
     }
 
 

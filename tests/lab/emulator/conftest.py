@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,31 +9,18 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from lab.emulator.process import Emulator
+from lab.emulator.quotas import DEFAULTS
+
 IMAGE = "ami-0123456789abcdef0"
-QUOTAS = "vpcs=100,elastic_ips=100,internet_gateways=100,nat_gateways_per_zone=100"
-LIMIT_SECONDS = 30
+RAISED = {name: 100 for name in DEFAULTS if name != "rules_per_group_and_direction"}
 
 
 @pytest.fixture(scope="session")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port_file = tmp_path_factory.mktemp("emulator") / "port"
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)),
-            *("--image", f"{IMAGE}=arm64"),
-        ],
-        env={**os.environ, "GATEPOST_EMULATOR_QUOTAS": QUOTAS},
-    )
-    try:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while not port_file.exists():
-            assert process.poll() is None, "the emulator ended before it answered"
-            assert time.monotonic() < deadline, f"no port file after {LIMIT_SECONDS} s"
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
-    finally:
-        process.terminate()
-        process.wait(LIMIT_SECONDS)
+    folder = tmp_path_factory.mktemp("emulator")
+    with Emulator(folder, images=((IMAGE, "arm64"),), quotas=RAISED) as emulator:
+        yield emulator.endpoint
 
 
 @pytest.fixture(scope="session")
