@@ -139,7 +139,7 @@ class Images:
     def _run(self, argv: list[str]) -> None:
         """Run a step of a build, its output line by line to the progress callback."""
         last: deque[str] = deque(maxlen=LINES_KEPT)
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [*ISOLATED, *argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -147,17 +147,16 @@ class Images:
             text=True,
             errors="replace",
             start_new_session=True,
-        )
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                last.append(line.rstrip())
-                self._progress(line.rstrip())
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        finally:
-            process.wait()
+        ) as process:
+            assert process.stdout is not None
+            try:
+                for line in process.stdout:
+                    last.append(line.rstrip())
+                    self._progress(line.rstrip())
+            except BaseException:
+                # The build's own children end with it; see ISOLATED.
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
         if process.returncode != 0:
             shown = "\n".join(last)
             raise ImageError(f"{argv[0]}: exit status {process.returncode}:\n{shown}")

@@ -15,9 +15,10 @@ from pathlib import Path
 import boto3
 import pytest
 
-from lab.holder import Holder
+from lab.holder import Holder, HolderError
 from lab.machines import boot
 from lab.machines.boot import MachineError, execute
+from lab.machines.services import wait_serving
 from lab.waiting import wait_for
 from lab.world.model import Instance
 from tests.lab.machines.bench import KEY, REGION, RESOLVER, ROUTER, VPC, instance
@@ -49,10 +50,25 @@ BAKED = instance(
     iam_role=ROLE,
 )
 BARE = instance(2, b"#cloud-config\npackage_update: true\npackages: [postfix]\n")
-TOKEN = (
-    "token=$(curl -sSf -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60'"
-    " http://169.254.169.254/latest/api/token); "
+TOKEN_REQUEST = (
+    'curl -sS -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60"'
+    " http://169.254.169.254/latest/api/token"
 )
+TOKEN = f"token=$({TOKEN_REQUEST}); "
+CURL_TIMED_OUT = 28
+CONTAINER = """
+set -e
+ip netns add container
+ip link add outer type veth peer name eth0 netns container
+ip address add 172.31.255.1/30 dev outer
+ip link set outer up
+ip -n container address add 172.31.255.2/30 dev eth0
+ip -n container link set eth0 up
+ip -n container route add default via 172.31.255.1
+sysctl -qw net.ipv4.ip_forward=1
+nft 'add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }'
+nft 'add rule ip nat out oifname eth0 masquerade'
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +150,17 @@ def test_metadata_wants_a_token(machines: Machines) -> None:
     assert machines.sh(BAKED, TOKEN + with_token + "meta-data/mac") == BAKED.interface.mac
     user_data = machines.sh(BAKED, TOKEN + with_token + "user-data | base64 -w0")
     assert base64.b64decode(user_data) == BAKED.user_data
+
+
+def test_a_token_goes_no_further_than_the_hop_limit(machines: Machines) -> None:
+    """A container behind a bridge is one hop more than the limit, 1, allows."""
+    machines.sh(BAKED, CONTAINER)
+    put = f"ip netns exec container sh -c '{TOKEN_REQUEST} -m 2'"
+    done = execute(machines.lab.holder, BAKED.id, ["sh", "-c", put])
+    assert (done.returncode, done.stdout) == (CURL_TIMED_OUT, "")
+    get = 'ip netns exec container curl -sSf -m 5 -H "X-aws-ec2-metadata-token: $token"'
+    url = "http://169.254.169.254/latest/meta-data/instance-id"
+    assert machines.sh(BAKED, f"{TOKEN} {get} {url}") == BAKED.id
 
 
 def test_boto3_finds_credentials_that_sts_knows(machines: Machines) -> None:
@@ -241,6 +268,22 @@ def test_a_stop_keeps_the_disk_and_a_boot_is_told(lab: Lab) -> None:
     boot.terminate(holder, item.id)
     assert not holder.inside(boot.MACHINES / item.id).exists()
     lab.bench.detach(item)
+
+
+def test_services_wait_for_the_network(lab: Lab) -> None:
+    """The world may name an instance before its link is there."""
+    item = instance(6)
+    bench, holder = lab.bench, lab.holder
+    others = bench.served()
+    bench.serve(*others)
+    bench.write(*others, item)
+    with pytest.raises(HolderError, match=r"not serving yet.*No such device"):
+        wait_serving(holder, bench.world_file, 1)
+    bench.attach(item)
+    wait_serving(holder, bench.world_file, 5)
+    holder.run(["ip", "netns", "delete", item.id])
+    bench.write(*others)
+    wait_serving(holder, bench.world_file, 5)
 
 
 def test_no_eth0_no_boot(lab: Lab) -> None:
