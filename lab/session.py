@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -239,18 +240,18 @@ class Lab:
             lower=outside.layers,
             emulator=endpoint,
             mirror=mirror,
-            mirror_names=tuple(sorted({source.host for source in sources})),
+            mirror_names=tuple(sorted({urlsplit(each.url).hostname or "" for each in sources})),
         )
 
     def _boot(self, holder: Holder, instances: list[Instance], layers: dict[str, Image]) -> None:
         if not instances:
             return
         self.says.phase(f"booting {', '.join(item.name for item in instances)}")
-        authority = self.state / "authority.pem"
-        authority.write_bytes(open_authority(self.state / "authority").pem)
+        authority = self.state / "authority"
+        open_authority(authority)
         base = self.images.base()
         for instance in instances:
-            boot.boot(holder, instance, layers.get(instance.id, base), authority)
+            boot.boot(holder, instance, layers.get(instance.id, base), authority / "ca.pem")
         with ThreadPoolExecutor() as pool:
             ready = [
                 pool.submit(boot.wait_booted, holder, item.id, BOOT_LIMIT) for item in instances

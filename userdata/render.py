@@ -107,9 +107,15 @@ def _mailbox_files() -> tuple[dict[str, Any], ...]:
 
 def _steps(postfix: Postfix) -> tuple[str, ...]:
     """What is done once, after all files and packages are there; the first failure ends it."""
+    # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
+    resolver = (
+        "if [ -L /etc/resolv.conf ]; then "
+        'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
+    )
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
     return (
         *(mailboxes if postfix.keeps_mail else ()),
+        resolver,
         "systemctl daemon-reload",
         "systemctl enable postfix.service gatepost-directory.service",
         "systemctl start --no-block gatepost-directory.service",

@@ -38,8 +38,9 @@ def run_instances(
         vpc_id = self.get_subnet(named["subnet_id"]).vpc_id
         _check_groups(self, named.get("security_group_ids", []), vpc_id, named["subnet_id"])
     reservation = moto(self, image_id, count, user_data, security_group_names, **named)
+    given = {nic.get("NetworkInterfaceId") for nic in named.get("nics") or []}
     for instance in reservation.instances:
-        _settle_interface(self, instance)
+        _settle_interface(self, instance, given)
     return reservation
 
 
@@ -78,14 +79,16 @@ def _check_groups(backend: Any, groups: list[str], vpc_id: str, subnet_id: str) 
             )
 
 
-def _settle_interface(backend: Any, instance: Any) -> None:
+def _settle_interface(backend: Any, instance: Any, given: set[str]) -> None:
     """Groups live on the interface; one that was given keeps its own and outlives the instance."""
     interface = instance.nics[0]
-    if not interface.delete_on_termination:
+    if interface.id in given:
         instance.security_groups = list(interface._group_set)
         return
+    interface.delete_on_termination = True
     if not instance.security_groups:
-        instance.security_groups = [backend.get_default_security_group(instance.vpc_id)]
+        default = [backend.get_default_security_group(instance.vpc_id)]
+        instance.security_groups = list(interface._group_set) or default
     interface._group_set = list(instance.security_groups)
 
 

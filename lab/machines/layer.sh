@@ -37,4 +37,7 @@ apt() {
 apt update
 apt --yes install "$@"
 rm "$root/usr/sbin/policy-rc.d"
+# A machine's own user data would install these packages late in its boot, after its files are
+# written: what they enable must not start before that.
+find "$work/root/etc/systemd/system" -path '*.wants/*' -type l -delete
 rm -f "$root/var/log/apt/"* "$root/var/log/dpkg.log" "$root/var/log/alternatives.log"
