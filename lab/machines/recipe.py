@@ -20,13 +20,12 @@ SUITE = "trixie"
 PACKAGES = (
     *("systemd", "systemd-sysv", "systemd-resolved", "libnss-resolve", "libnss-myhostname"),
     *("libpam-systemd", "dbus", "udev", "sudo", "openssh-server", "cloud-init", "python3"),
-    *("ca-certificates", "curl", "iproute2", "nftables", "iputils-ping", "netbase", "procps"),
+    *("ca-certificates", "curl", "iproute2", "iptables", "iputils-ping", "netbase", "procps"),
     *("e2fsprogs", "less", "locales", "tzdata"),
 )
 
-DATA_SOURCE = "/etc/cloud/cloud.cfg.d/90_dpkg.cfg"
 FILES = {
-    DATA_SOURCE: "datasource_list: [ Ec2 ]\n",
+    "/etc/cloud/cloud.cfg.d/90_dpkg.cfg": "datasource_list: [ Ec2 ]\n",
     "/etc/cloud/cloud.cfg.d/99_lab.cfg": """\
 # One kind of host key instead of three: making an RSA key takes as long as the rest of a boot.
 ssh_genkeytypes: [ed25519]
@@ -48,7 +47,7 @@ datasource: {Ec2: {metadata_urls: ["http://169.254.169.254"], strict_id: true}}
     "/etc/hostname": "localhost\n",
 }
 
-ADMIN_GROUPS = (*("adm", "audio", "cdrom", "dialout", "dip", "floppy", "plugdev", "sudo", "video"),)
+ADMIN_GROUPS = ("adm", "audio", "cdrom", "dialout", "dip", "floppy", "plugdev", "sudo", "video")
 
 APPENDED = {
     # RFC 2131 has clients wait at random for some seconds lest they all start at once.
@@ -106,7 +105,7 @@ def customise(root: Path) -> None:
         link = root / "etc/systemd/system" / unit
         link.unlink(missing_ok=True)
         link.symlink_to("/dev/null")
-    _chroot(root, ["systemctl", "enable", "systemd-networkd.service", "nftables.service"])
+    _chroot(root, ["systemctl", "enable", "systemd-networkd.service"])
 
 
 def _default_mirror_host(root: Path) -> str:

@@ -66,8 +66,7 @@ ip -n container address add 172.31.255.2/30 dev eth0
 ip -n container link set eth0 up
 ip -n container route add default via 172.31.255.1
 sysctl -qw net.ipv4.ip_forward=1
-nft 'add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }'
-nft 'add rule ip nat out oifname eth0 masquerade'
+iptables -t nat -A POSTROUTING -o eth0 -j MASQUERADE
 """
 
 
