@@ -38,8 +38,12 @@ def _make_networks(ec2: Any, ids: SimpleNamespace) -> None:
     ids.igw = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=ids.igw, VpcId=ids.vpc)
     for name, cidr in (("dmz", "10.0.1.0/24"), ("inside", "10.0.2.0/24")):
-        subnet = ec2.create_subnet(VpcId=ids.vpc, CidrBlock=cidr)["Subnet"]
-        setattr(ids, name, subnet["SubnetId"])
+        subnet = ec2.create_subnet(VpcId=ids.vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}a")[
+            "Subnet"
+        ]["SubnetId"]
+        # Off by default in AWS; moto switches it on in the first subnet of a zone.
+        ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": False})
+        setattr(ids, name, subnet)
     ids.table = ec2.create_route_table(VpcId=ids.vpc)["RouteTable"]["RouteTableId"]
     ec2.associate_route_table(RouteTableId=ids.table, SubnetId=ids.dmz)
     allocation = ec2.allocate_address(Domain="vpc")
