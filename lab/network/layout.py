@@ -192,7 +192,7 @@ def _port(port: Port) -> Iterator[Part]:
     yield _route(router, link, port.private_ip, Hop(link=port.link))
     number = names.table_number(port.route_table)
     yield _setting(router, "rule", f"pref {_PORT_PREFERENCE} iif {port.link} lookup {number}", link)
-    yield _prompt_proxy(router, link)
+    yield _proxy_at_once(router, link)
     if port.fixed:
         yield _address(link.far, f"{port.private_ip}/{port.subnet.prefixlen}", link)
         gateway = Hop(link=names.HOST_LINK, via=str(names.router_address(port.subnet)))
@@ -253,7 +253,7 @@ def _rule(namespace: str, what: str) -> Setting:
     return _setting(namespace, "rule", what)
 
 
-def _prompt_proxy(namespace: str, link: Link) -> Setting:
+def _proxy_at_once(namespace: str, link: Link) -> Setting:
     """Answer for others at once; the kernel's default is a random delay of up to 0.8 s (arp(7))."""
     table = f"ntable change name arp_cache dev {link.near.name} proxy_delay"
     return Setting(namespace=namespace, add=f"{table} 0", remove=f"{table} 800", link=link)
