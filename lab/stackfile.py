@@ -50,10 +50,20 @@ def region(project: Path, names: list[str]) -> str:
     return found.pop()
 
 
-def images(project: Path) -> list[str]:
-    """Every image id that any stack file names."""
-    text = "\n".join(_text(project, name) for name in stacks(project))
-    return sorted(set(re.findall(r"\bami-[0-9a-f]{8,17}\b", text)))
+def image_architectures(project: Path) -> dict[str, str]:
+    """Every image id that a stack file names, and the architecture of that file's machines.
+
+    A Graviton instance type has a `g` behind its generation's number ("Amazon EC2 instance type
+    naming conventions", EC2 User Guide); without a type the program's own default is one.
+    """
+    found = {}
+    for name in stacks(project):
+        text = _text(project, name)
+        types = re.findall(r"^\s*instance_type:\s*(\S+)", text, re.MULTILINE)
+        graviton = all(re.match(r"[a-z]+\d+[a-z]*g", each) for each in types)
+        for image in re.findall(r"\bami-[0-9a-f]{8,17}\b", text):
+            found[image] = "arm64" if graviton else "x86_64"
+    return found
 
 
 def _text(project: Path, name: str) -> str:

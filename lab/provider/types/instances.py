@@ -122,7 +122,7 @@ def _read(aws: Aws, identifier: str, state: Values) -> Values | None:
     return {
         **_read_attributes(aws, identifier),
         **_read_user_data(aws, identifier, state),
-        **_read_place(instance, interface, state),
+        **_read_place(aws, interface, state),
         "ami": instance["ImageId"],
         "arn": aws.arn("ec2", f"instance/{identifier}"),
         "availabilityZone": instance["Placement"]["AvailabilityZone"],
@@ -147,10 +147,10 @@ def _read(aws: Aws, identifier: str, state: Values) -> Values | None:
     }
 
 
-def _read_place(instance: dict[str, Any], interface: dict[str, Any], state: Values) -> Values:
+def _read_place(aws: Aws, interface: dict[str, Any], state: Values) -> Values:
     """What depends on how the instance got its interface and its public address."""
-    owner = interface.get("Association", {}).get("IpOwnerId")
-    found: Values = {"associatePublicIpAddress": owner == "amazon"}
+    public = interface.get("Association", {}).get("PublicIp")
+    found: Values = {"associatePublicIpAddress": bool(public) and not _is_elastic(aws, public)}
     if "primaryNetworkInterface" in state:
         attachment = interface["Attachment"]
         found["primaryNetworkInterface"] = {
@@ -158,6 +158,11 @@ def _read_place(instance: dict[str, Any], interface: dict[str, Any], state: Valu
             "networkInterfaceId": interface["NetworkInterfaceId"],
         }
     return found
+
+
+def _is_elastic(aws: Aws, address: str) -> bool:
+    only = [{"Name": "public-ip", "Values": [address]}]
+    return bool(aws.ec2.describe_addresses(Filters=only)["Addresses"])
 
 
 def _read_attributes(aws: Aws, identifier: str) -> Values:
