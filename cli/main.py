@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from checks.suite import Failed
 from cli import commands
 from cli.words import complain
 from lab.errors import LabError
@@ -19,7 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return arguments.run(arguments)
-    except LabError as error:
+    except (LabError, Failed) as error:
         complain(str(error))
         return 1
     except KeyboardInterrupt:

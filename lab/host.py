@@ -12,6 +12,8 @@ import platform
 import shutil
 import sys
 
+from lab.errors import LabError
+
 TOOLS = {
     "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
@@ -33,7 +35,7 @@ SUPERUSER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Debian's PATH for root (login(1)); a user's own PATH may lack the sbin folders."""
 
 
-class HostError(RuntimeError):
+class HostError(LabError):
     """The host lacks something the lab cannot do without."""
 
 

@@ -6,11 +6,13 @@ import gzip
 
 import yaml
 
+from lab.errors import LabError
+
 GZIP_MAGIC = b"\x1f\x8b"
 """The first two octets of gzip data (RFC 1952 section 2.3.1)."""
 
 
-class UserDataError(ValueError):
+class UserDataError(LabError):
     """User data that the lab cannot read."""
 
 

@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+from lab.errors import LabError
+
 MODULE = Path(__file__).with_name("go.mod")
 COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
 VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
@@ -24,7 +26,7 @@ Version = tuple[int, ...]
 Progress = Callable[[str], None]
 
 
-class BuildError(RuntimeError):
+class BuildError(LabError):
     """The engine could neither be found nor built; the text says which step failed."""
 
 

@@ -20,6 +20,7 @@ import yaml
 
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
+from lab.errors import LabError
 
 END_SECONDS = 15
 """How long an interrupted engine may take to end by itself before it is killed."""
@@ -28,7 +29,7 @@ FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHOND
 makes every run compile pulumi_aws anew."""
 
 
-class EngineError(RuntimeError):
+class EngineError(LabError):
     """An operation failed; the text holds the engine's and the program's own messages."""
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from lab.errors import LabError
+
 SKIPPED = (
     *(".git", ".hypothesis", ".lab", ".pytest_cache", ".ruff_cache", ".tools", ".venv"),
     *("__pycache__", "*.egg-info", "*.pyc"),
@@ -19,7 +21,7 @@ BACKENDS_OWN = (SALT, "encryptedkey", "secretsprovider")
 """Keys of a stack file that say how a real stack's secrets are encrypted."""
 
 
-class ProjectError(RuntimeError):
+class ProjectError(LabError):
     """The project cannot be copied as it is; the text says why."""
 
 

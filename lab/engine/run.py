@@ -13,6 +13,7 @@ import os
 import re
 import runpy
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Journal:
 
     changes: list[tuple[str, str]] = dataclasses.field(default_factory=list)
     errors: list[str] = dataclasses.field(default_factory=list)
+    program_error: str = ""
     summary: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def record(self, event: events.EngineEvent) -> None:
@@ -42,18 +44,28 @@ class Journal:
                 self.changes.append((operation, step.urn))
         diagnostic = event.diagnostic_event
         if diagnostic is not None and diagnostic.severity == "error":
-            if COLOUR.sub("", diagnostic.message).strip() not in ECHOES:
-                self.errors.append(_message(diagnostic))
+            self._record_error(diagnostic)
         if event.summary_event is not None:
             counted = event.summary_event.resource_changes
             self.summary = {automation.OpType(op).value: n for op, n in counted.items()}
 
+    @property
+    def explanation(self) -> str:
+        """The program's own error when it raised one, with whatever resources failed."""
+        echo = "python inline source runtime error"
+        of_resources = [error for error in self.errors if echo not in error]
+        return "\n".join(filter(None, [*of_resources, self.program_error]))
 
-def _message(diagnostic: Any) -> str:
-    text = COLOUR.sub("", diagnostic.message).strip()
-    if not diagnostic.urn:
+    def _record_error(self, diagnostic: Any) -> None:
+        text = COLOUR.sub("", diagnostic.message).strip()
+        if text not in ECHOES:
+            self.errors.append(_message(diagnostic.urn, text))
+
+
+def _message(urn: str | None, text: str) -> str:
+    if not urn:
         return text
-    kind, name = diagnostic.urn.split("::")[-2:]
+    kind, name = urn.split("::")[-2:]
     return f"{kind.rpartition('$')[2]} {name}: {text}"
 
 
@@ -64,7 +76,7 @@ def main(request_file: str, answer_file: str) -> None:
     try:
         answer["outputs"] = _operate(request, journal)
     except automation.CommandError as error:
-        answer["error"] = "\n".join(journal.errors) or str(error)
+        answer["error"] = journal.explanation or str(error)
     answer |= {"changes": journal.changes, "summary": journal.summary}
     Path(answer_file).write_text(json.dumps(answer))
 
@@ -73,7 +85,7 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
     stack = automation.create_or_select_stack(
         stack_name=request["stack"],
         project_name=request["project"],
-        program=_program,
+        program=lambda: _program(journal),
         opts=automation.LocalWorkspaceOptions(work_dir=os.getcwd()),
     )
     if request["locked"]:
@@ -96,8 +108,19 @@ def _plain(outputs: Mapping[str, automation.OutputValue]) -> dict[str, Any]:
     return {name: output.value for name, output in outputs.items()}
 
 
-def _program() -> None:
-    runpy.run_path("__main__.py", run_name="__main__")
+def _program(journal: Journal) -> None:
+    try:
+        runpy.run_path("__main__.py", run_name="__main__")
+    except Exception as error:
+        # The engine reports it twice and with frames of its own; keep the program's.
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if frame.filename not in (__file__, runpy.__file__, "<frozen runpy>")
+        ]
+        lines = traceback.format_list(frames) + traceback.format_exception_only(error)
+        journal.program_error = "".join(lines).strip()
+        raise
 
 
 if __name__ == "__main__":

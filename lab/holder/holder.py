@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.holder import cgroups
 from lab.holder.record import Record, start_time
 from lab.waiting import wait_for
@@ -27,7 +28,7 @@ RUN_LIMIT = 60.0
 Completed = subprocess.CompletedProcess[str]
 
 
-class HolderError(RuntimeError):
+class HolderError(LabError):
     """Something about the lab's owner process failed; the message says what and where."""
 
 

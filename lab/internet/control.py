@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.waiting import wait_for
 
 
-class InternetError(RuntimeError):
+class InternetError(LabError):
     """The services could not make the Internet that of the world file."""
 
 

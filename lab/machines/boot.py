@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.holder import Holder, HolderError
 from lab.holder.holder import RUN_LIMIT, Completed
 from lab.holder.record import start_time
@@ -48,7 +49,7 @@ TRUSTED_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 LOG_LINES = 30
 
 
-class MachineError(RuntimeError):
+class MachineError(LabError):
     """A machine did not do what was asked of it; the message names the instance and the reason."""
 
 

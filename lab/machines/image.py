@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.errors import LabError
 from lab.machines import recipe
 from lab.machines.sources import Source, read_sources
 
@@ -35,7 +36,7 @@ LINES_KEPT = 25
 Progress = Callable[[str], None]
 
 
-class ImageError(RuntimeError):
+class ImageError(LabError):
     """An image could not be built; the message ends with the tool's last words."""
 
 

@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from lab.errors import LabError
 from lab.machines.sources import Source
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Debian's name of what uname(1) calls a machine."""
 
 
-class RepositoryError(RuntimeError):
+class RepositoryError(LabError):
     """A repository could not be made."""
 
 

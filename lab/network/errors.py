@@ -1,7 +1,11 @@
 """What goes wrong when the network is planned or built."""
 
+from __future__ import annotations
 
-class NetworkError(Exception):
+from lab.errors import LabError
+
+
+class NetworkError(LabError):
     """The network that AWS state describes cannot be built."""
 
 

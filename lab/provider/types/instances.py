@@ -140,7 +140,6 @@ def _read(aws: Aws, identifier: str, state: Values) -> Values | None:
         "publicDns": instance.get("PublicDnsName"),
         "publicIp": instance.get("PublicIpAddress"),
         "rootBlockDevice": _root_volume(aws, instance),
-        "sourceDestCheck": interface["SourceDestCheck"],
         "subnetId": instance["SubnetId"],
         "tags": tag_map(instance.get("Tags")),
         "vpcSecurityGroupIds": [group["GroupId"] for group in interface["Groups"]],
@@ -157,6 +156,9 @@ def _read_place(aws: Aws, interface: dict[str, Any], state: Values) -> Values:
             "deleteOnTermination": attachment.get("DeleteOnTermination", False),
             "networkInterfaceId": interface["NetworkInterfaceId"],
         }
+    else:
+        # Of a given interface this is a property of its own resource.
+        found["sourceDestCheck"] = interface["SourceDestCheck"]
     return found
 
 
