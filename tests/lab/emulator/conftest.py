@@ -8,8 +8,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from emulated import Emulator
 
-from lab.emulator.process import Emulator
 from lab.emulator.quotas import DEFAULTS
 
 IMAGE = "ami-0123456789abcdef0"

@@ -1,6 +1,7 @@
 """Every resource type of the provider; the test rewrites VERSION to change each of them."""
 
 import json
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -54,10 +55,7 @@ peering = aws.ec2.VpcPeeringConnection(
     tags=TAGS,
     opts=options,
 )
-if SECOND:
-    outward = {"nat_gateway_id": nat.id}
-else:
-    outward = {"gateway_id": gateway.id}
+outward = {"nat_gateway_id": nat.id} if SECOND else {"gateway_id": gateway.id}
 aws.ec2.Route(
     "outward",
     route_table_id=tables[0].id,
@@ -100,7 +98,7 @@ groups = [
     for name in ("relay", "hub", "replaced")
 ]
 relay, hub, _ = groups
-PEERS = {
+PEERS: dict[str, dict[str, Any]] = {
     "block": {"cidr_ipv4": "10.8.0.0/16" if SECOND else "10.7.0.0/16"},
     "group": {"referenced_security_group_id": hub.id},
     "prefix": {"prefix_list_id": endpoint.prefix_list_id},
@@ -208,6 +206,26 @@ replaced = aws.ec2.Instance(
     subnet_id=subnet.id,
     private_ip="10.1.1.11",
     user_data_base64="H4sIAAAAAAAC/0sCAA==" if SECOND else "H4sIAAAAAAAC/0tMAgA=",
+    user_data_replace_on_change=True,
+    tags=TAGS,
+    opts=pulumi.ResourceOptions(provider=provider, delete_before_replace=True),
+)
+interface = aws.ec2.NetworkInterface(
+    "interface",
+    subnet_id=subnet.id,
+    private_ips=["10.1.1.12"],
+    security_groups=[relay.id, hub.id] if SECOND else [hub.id],
+    description=WORD,
+    source_dest_check=not SECOND,
+    tags=TAGS,
+    opts=options,
+)
+kept = aws.ec2.Instance(
+    "kept-address",
+    ami="ami-0123456789abcdef0",
+    instance_type="t4g.nano",
+    primary_network_interface={"network_interface_id": interface.id},
+    user_data=WORD,
     user_data_replace_on_change=True,
     tags=TAGS,
     opts=pulumi.ResourceOptions(provider=provider, delete_before_replace=True),

@@ -1,0 +1,95 @@
+"""One emulator and one engine for the folder; each test has a stack and a program of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from emulated import Emulator
+
+from lab.emulator.quotas import DEFAULTS
+from lab.engine.build import command_version, pinned_version
+from lab.engine.deploy import Engine
+
+IMAGE = "ami-0123456789abcdef0"
+REGION = "ap-northeast-1"
+CACHE = Path.home() / ".cache" / "gatepost"
+PREAMBLE = """
+import json
+import pulumi
+import pulumi_aws as aws
+provider = aws.Provider(
+    "aws", region="ap-northeast-1", default_tags={"tags": {"project": "gatepost"}}
+)
+options = pulumi.ResourceOptions(provider=provider)
+"""
+
+
+def engine_folder() -> Path | None:
+    """An engine that is there already; tests do not spend minutes on building one."""
+    version = ".".join(map(str, pinned_version()))
+    built = CACHE / "engine" / f"v{version}"
+    if (built / "pulumi").exists():
+        return built
+    installed = shutil.which("pulumi")
+    if installed and (command_version([installed, "version"]) or ()) >= pinned_version():
+        return Path(installed).parent
+    return None
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    quotas = {name: 50 for name in DEFAULTS if name != "rules_per_group_and_direction"}
+    folder = tmp_path_factory.mktemp("emulator")
+    with Emulator(folder, images=((IMAGE, "arm64"),), quotas=quotas) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def client(emulator: Emulator) -> Callable[[str], Any]:
+    session = boto3.Session("x", "y", region_name=REGION)
+    return lambda service: session.client(service, endpoint_url=emulator.endpoint)
+
+
+class Project:
+    """A project folder whose program tests write, and the engine that drives it."""
+
+    def __init__(self, folder: Path, engine: Path, endpoint: str) -> None:
+        self.folder = folder / "project"
+        (self.folder / "stacks").mkdir(parents=True)
+        self.write_file("Pulumi.yaml", "name: gatepost\nruntime: python\nstackConfigDir: stacks\n")
+        self.write_file("stacks/Pulumi.dev.yaml", "config:\n  gatepost:word: hello\n")
+        self.lines: list[str] = []
+        self.state = folder / "state"
+        self.engine = Engine(
+            engine=engine,
+            state=self.state,
+            project=self.folder,
+            endpoint=endpoint,
+            region=REGION,
+            progress=self.lines.append,
+        )
+
+    def write_file(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(text)
+
+    def program(self, text: str) -> None:
+        """Write the program; `provider` and `options` are defined in it already."""
+        self.write_file("__main__.py", PREAMBLE + text)
+
+
+@pytest.fixture
+def project(tmp_path: Path, emulator: Emulator) -> Iterator[Project]:
+    engine = engine_folder()
+    if engine is None:
+        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    made = Project(tmp_path, engine, emulator.endpoint)
+    yield made
+    # Whatever a test leaves is in the shared emulator: take it away for the next one.
+    if (made.state / "pulumi").exists():
+        made.program("")
+        made.engine.destroy("dev")

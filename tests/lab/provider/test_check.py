@@ -1,0 +1,214 @@
+"""Inputs that the provider refuses while the engine still plans, and diffs of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from pulumi.provider.experimental import provider as protocol
+
+from lab.provider import resource, values
+from lab.provider.aws import ProviderError
+from lab.provider.plugin import AwsProvider
+from lab.provider.registry import RESOURCES
+from lab.provider.values import UNKNOWN
+
+URN = "urn:pulumi:dev::gatepost::gatepost:Hub$%s::name"
+RULE = {"securityGroupId": "sg-1", "ipProtocol": "tcp", "fromPort": 25, "toPort": 25}
+INSTANCE = {"ami": "ami-1", "instanceType": "t4g.nano", "subnetId": "subnet-1"}
+BAD_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Maybe"}]})
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> AwsProvider:
+    """A configured provider; no test here lets it reach its endpoint."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    made = AwsProvider("7.0.0")
+    tags = json.dumps({"tags": {"project": "gatepost"}})
+    arguments = values.wrapped({"region": "ap-northeast-1", "defaultTags": tags})
+    asyncio.run(made.configure(protocol.ConfigureRequest({}, arguments, True, True)))
+    return made
+
+
+def check(provider: AwsProvider, token: str, **inputs: Any) -> protocol.CheckResponse:
+    request = protocol.CheckRequest(URN % token, {}, values.wrapped(inputs), b"\x01\x02\x03\x04")
+    return asyncio.run(provider.check(request))
+
+
+def diff(provider: AwsProvider, token: str, old: Any, new: Any) -> protocol.DiffResponse:
+    request = protocol.DiffRequest(
+        URN % token, "id", values.wrapped(old), values.wrapped(new), ignore_changes=[]
+    )
+    return asyncio.run(provider.diff(request))
+
+
+VPC = "aws:ec2/vpc:Vpc"
+GROUP = "aws:ec2/securityGroup:SecurityGroup"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+MACHINE = "aws:ec2/instance:Instance"
+
+
+@pytest.mark.parametrize(
+    ("token", "inputs", "words"),
+    [
+        (VPC, {"cidrBlock": "10.0.0.0/16", "ipamPool": "x"}, "support the property ipamPool"),
+        (VPC, {}, "missing required property cidrBlock"),
+        (VPC, {"cidrBlock": "10.0.0.1/16"}, "has host bits set"),
+        (VPC, {"cidrBlock": "10.0.0.0/8"}, "between /16 and /28"),
+        (VPC, {"cidrBlock": "10.0.0.0/16", "region": "eu-west-1"}, "one Region, ap-northeast-1"),
+        (VPC, {"cidrBlock": "10.0.0.0/16", "tags": {"aws:x": "y"}}, "not aws:"),
+        ("aws:ec2/routeTable:RouteTable", {"vpcId": "v", "routes": []}, "inline routes"),
+        (GROUP, {"egress": []}, "SecurityGroupEgressRule"),
+        (GROUP, {"description": "mail → hub"}, "characters that EC2 refuses: →"),
+        (GROUP, {"description": "x" * 256}, "may have 255 characters, has 256"),
+        (GROUP, {"name": "sg-mine"}, "must not begin with sg-"),
+        (INGRESS, {**RULE, "toPort": None, "cidrIpv4": "10.0.0.0/8"}, "both fromPort and toPort"),
+        (INGRESS, {**RULE, "toPort": 24, "cidrIpv4": "10.0.0.0/8"}, "25 is greater than toPort 24"),
+        (INGRESS, {**RULE, "ipProtocol": "-1", "cidrIpv4": "10.0.0.0/8"}, "leave fromPort"),
+        (INGRESS, RULE, "got none"),
+        (INGRESS, {**RULE, "cidrIpv4": "10.0.0.0/8", "prefixListId": "pl-1"}, "exactly one of"),
+        (INGRESS, {**RULE, "cidrIpv4": "10.0.0.1/8"}, "has host bits set"),
+        (INGRESS, {**RULE, "fromPort": 70000, "cidrIpv4": "10.0.0.0/8"}, "got 70000"),
+        (MACHINE, {**INSTANCE, "rootBlockDevice": {"x": 1}}, "rootBlockDevice.x"),
+        (MACHINE, {**INSTANCE, "metadataOptions": {"httpTokens": "no"}}, "httpTokens: must be one"),
+        (MACHINE, {**INSTANCE, "userData": "x" * 16385}, "16384 bytes, got 16385"),
+        (MACHINE, {**INSTANCE, "userDataBase64": "%"}, "is not base64"),
+        (MACHINE, {**INSTANCE, "volumeTags": {}}, "use rootBlockDevice.tags"),
+        ("aws:iam/role:Role", {"assumeRolePolicy": "{"}, "is not JSON"),
+        (
+            "aws:iam/rolePolicy:RolePolicy",
+            {"role": "r", "policy": BAD_POLICY},
+            "Effect must be Allow or Deny, got 'Maybe'",
+        ),
+        ("aws:s3/bucket:Bucket", {"bucket": "Mail_Store"}, "is not a bucket name"),
+        (
+            "aws:ec2/route:Route",
+            {"routeTableId": "rtb-1", "destinationCidrBlock": "0.0.0.0/0"},
+            "exactly one of gatewayId",
+        ),
+        (
+            "aws:ssm/parameter:Parameter",
+            {"type": "String", "value": "x" * 4097},
+            "holds 4096 bytes, value has 4097",
+        ),
+    ],
+)
+def test_wrong_inputs_are_named(
+    provider: AwsProvider, token: str, inputs: dict[str, Any], words: str
+) -> None:
+    failures = check(provider, token, **inputs).failures or []
+    assert any(words in failure.reason for failure in failures), [f.reason for f in failures]
+
+
+def test_unknown_values_are_not_judged(provider: AwsProvider) -> None:
+    inputs = {"cidrBlock": UNKNOWN, "tags": {"Name": UNKNOWN}}
+    assert not check(provider, VPC, **inputs).failures
+    unknown_rule = {**RULE, "securityGroupId": UNKNOWN, "referencedSecurityGroupId": UNKNOWN}
+    assert not check(provider, INGRESS, **unknown_rule).failures
+
+
+def test_unknown_types_and_functions_are_errors(provider: AwsProvider) -> None:
+    with pytest.raises(ProviderError, match="aws:sqs/queue:Queue"):
+        check(provider, "aws:sqs/queue:Queue")
+    token = "aws:index/getPartition:getPartition"
+    with pytest.raises(ProviderError, match=token):
+        asyncio.run(provider.invoke(protocol.InvokeRequest(token, {})))
+
+
+def test_unknown_configuration_is_an_error(provider: AwsProvider) -> None:
+    inputs = values.wrapped({"region": "ap-northeast-1", "insecure": "true"})
+    request = protocol.CheckRequest("urn", {}, inputs, b"")
+    failures = asyncio.run(provider.check_config(request)).failures or []
+    assert [failure.property for failure in failures] == ["insecure"]
+
+
+def test_default_tags_yield_to_the_resources_own(provider: AwsProvider) -> None:
+    tags = {"Name": "v", "project": "other"}
+    checked = check(provider, VPC, cidrBlock="10.0.0.0/16", tags=tags).inputs or {}
+    assert values.plain(checked)["tags"] == {"Name": "v", "project": "other"}
+    checked = check(provider, VPC, cidrBlock="10.0.0.0/16").inputs or {}
+    assert values.plain(checked)["tags"] == {"project": "gatepost"}
+
+
+def test_generated_names_stay(provider: AwsProvider) -> None:
+    first = check(provider, GROUP, vpcId="vpc-1").inputs or {}
+    name = values.plain(first)["name"]
+    assert name == "name-0102030"
+    request = protocol.CheckRequest(
+        URN % GROUP, first, values.wrapped({"vpcId": "vpc-1"}), b"\xff\xff\xff\xff"
+    )
+    again = asyncio.run(provider.check(request)).inputs or {}
+    assert values.plain(again)["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "replaced", "changed"),
+    [
+        ({}, {}, [], []),
+        ({"privateIp": "10.0.0.4"}, {}, [], []),
+        ({"privateIp": "10.0.0.4"}, {"privateIp": "10.0.0.5"}, ["privateIp"], ["privateIp"]),
+        ({"userData": "a"}, {"userData": "b"}, [], ["userData"]),
+        (
+            {"userData": "a", "userDataReplaceOnChange": True},
+            {"userData": "b", "userDataReplaceOnChange": True},
+            ["userData"],
+            ["userData"],
+        ),
+        ({"vpcSecurityGroupIds": ["a", "b"]}, {"vpcSecurityGroupIds": ["b", "a"]}, [], []),
+        ({"sourceDestCheck": False}, {}, [], ["sourceDestCheck"]),
+        (
+            {"rootBlockDevice": {"encrypted": True, "volumeSize": 8}},
+            {"rootBlockDevice": {"volumeSize": 9}},
+            [],
+            ["rootBlockDevice"],
+        ),
+        (
+            {"rootBlockDevice": {"encrypted": True}},
+            {"rootBlockDevice": {"encrypted": False}},
+            ["rootBlockDevice"],
+            ["rootBlockDevice"],
+        ),
+        ({"ami": "ami-1"}, {"ami": UNKNOWN}, ["ami"], ["ami"]),
+    ],
+)
+def test_diffs_of_an_instance(
+    provider: AwsProvider, old: Any, new: Any, replaced: list[str], changed: list[str]
+) -> None:
+    state = {"sourceDestCheck": True, **INSTANCE, **old}
+    found = diff(provider, MACHINE, state, {**INSTANCE, **new})
+    assert (found.replaces, found.diffs) == (replaced, changed)
+    assert found.changes is bool(changed)
+
+
+def test_a_policy_is_compared_as_json(provider: AwsProvider) -> None:
+    old = {"bucket": "b", "policy": '{"Statement": [], "Version": "2012-10-17"}'}
+    new = {"bucket": "b", "policy": '{"Version":"2012-10-17","Statement":[]}'}
+    found = diff(provider, "aws:s3/bucketPolicy:BucketPolicy", old, new)
+    assert found.changes is False
+
+
+def test_the_table_is_sound() -> None:
+    """Every type that has changeable inputs can be updated, and names its outputs apart."""
+    for token, known in RESOURCES.items():
+        changeable = [n for n, p in known.inputs.items() if not (p.replaces or p.refused)]
+        quiet = {n for n in changeable if known.inputs[n].computed and n == "timeouts"}
+        if set(changeable) - quiet:
+            assert known.update is not None, f"{token} cannot update {changeable}"
+        assert not set(known.outputs) & set(known.inputs), token
+        assert known.named is None or known.named in known.inputs, token
+
+
+def test_values_survive_the_protocol() -> None:
+    given = {"text": "a", "number": 3, "flag": False, "list": [1, {"x": "y"}], "none": None}
+    wrapped = values.wrapped(given, {"text"})
+    assert values.secret_keys(wrapped) == {"text"}
+    assert values.plain(wrapped) == {k: v for k, v in given.items() if v is not None}
+    assert values.has_unknown({"a": [{"b": UNKNOWN}]})
+
+
+def test_what_did_not_change_keeps_its_order() -> None:
+    inputs = {"ids": resource.Property(unordered=True)}
+    assert resource.settled(inputs, {"ids": ["b", "a"]}, {"ids": ["a", "b"]}) == {"ids": ["b", "a"]}
+    assert resource.settled(inputs, {"ids": ["b"]}, {"ids": None}) == {}
