@@ -22,6 +22,7 @@ from lab.emulator import (
     instances,
     networks,
     storage,
+    volumes,
 )
 
 Correction = tuple[type, str, Callable[..., Any]]
@@ -35,6 +36,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *instances.CORRECTIONS,
     *networks.CORRECTIONS,
     *storage.CORRECTIONS,
+    *volumes.CORRECTIONS,
 )
 
 
