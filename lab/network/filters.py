@@ -1,4 +1,4 @@
-"""The packet filters as nftables text: source checks, security groups and address translation.
+"""The packet filters as nftables text: source checks, groups, ACLs and address translation.
 
 Each text replaces the whole table in one transaction (nft(8), "nft -f" is atomic), so a packet
 meets the old rules or the new ones; connections under way live in the kernel's connection
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from lab.network.groups import chain_name, compile_group
+from lab.network.acls import compile_acls
+from lab.network.groups import compile_group
+from lab.network.matches import chain_name
 from lab.network.names import AWS_LINK, IGW_LINK, aws_address, peering_link
 from lab.network.ports import Port
 from lab.network.routes import peerings_of
@@ -30,6 +32,7 @@ def vpc_ruleset(world: World, vpc: Vpc, ports: Sequence[Port]) -> str:
         _to_services(),
         _egress(own, peerings),
         _ingress(vpc, own, peerings),
+        *(_chain(name, *lines) for name, lines in compile_acls(world, vpc, own)),
     ]
     return _table([*_public_address_maps(vpc, own), *chains, *_translation(vpc, own)])
 

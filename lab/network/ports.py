@@ -25,6 +25,7 @@ class Port:
     id: str
     namespace: str
     vpc: str
+    subnet_id: str
     subnet: IPv4Network
     route_table: str
     mac: str
@@ -64,6 +65,7 @@ def _of_interface(interface: Interface, subnets: Mapping[str, Subnet], *, fixed:
         id=interface.id,
         namespace=interface.owner,
         vpc=interface.vpc,
+        subnet_id=subnet.id,
         subnet=IPv4Network(subnet.cidr),
         route_table=subnet.route_table,
         mac=interface.mac,
@@ -82,6 +84,7 @@ def _of_nat_gateway(gateway: NatGateway, subnets: Mapping[str, Subnet]) -> Port:
         id=gateway.id,
         namespace=gateway.id,
         vpc=subnet.vpc,
+        subnet_id=subnet.id,
         subnet=IPv4Network(subnet.cidr),
         route_table=subnet.route_table,
         mac=mac_address(gateway.id),

@@ -58,6 +58,20 @@ def _instance(
         tokens_required=options["HttpTokens"] == "required",
         hop_limit=options["HttpPutResponseHopLimit"],
         tags=tuple(sorted(tagged.items())),
+        launched=found["LaunchTime"].isoformat(),
+    )
+
+
+def read_stopped(ec2: Any) -> tuple[str, ...]:
+    """The ids of instances that are stopped, or about to be."""
+    states = filters(instance_state_name=["stopping", "stopped"])
+    reservations = pages(ec2, "describe_instances", "Reservations", Filters=states)
+    return tuple(
+        sorted(
+            instance["InstanceId"]
+            for reservation in reservations
+            for instance in reservation["Instances"]
+        )
     )
 
 

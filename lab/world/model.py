@@ -101,6 +101,37 @@ class SecurityGroup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One rule of a network ACL; the lowest `number` that matches a packet decides.
+
+    `protocol` and ports are as in `Rule`: for ICMP they are the type and the code, -1 means any.
+    `cidr` is the source of what comes in and the destination of what goes out.
+    """
+
+    number: int
+    direction: Direction
+    protocol: str
+    from_port: int | None
+    to_port: int | None
+    cidr: str
+    allow: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkAcl:
+    """A network ACL and the subnets at whose border it filters; what no rule names is denied.
+
+    A subnet that no ACL names is not filtered, as with a VPC's default ACL as EC2 makes it.
+    """
+
+    id: str
+    name: str
+    vpc: str
+    subnets: tuple[str, ...]
+    rules: tuple[AclRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrefixList:
     id: str
     name: str
@@ -139,6 +170,26 @@ class Instance:
     tokens_required: bool
     hop_limit: int
     tags: tuple[tuple[str, str], ...] = ()
+    launched: str = ""
+    """When it was started last, as ISO 8601: another time after a stop and a start."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """An EBS volume that is no instance's root; `size` in GiB.
+
+    `kms_key` is the key's ARN. `device` and `attached` (ISO 8601) are None without an `instance`.
+    """
+
+    id: str
+    name: str
+    size: int
+    zone: str
+    encrypted: bool
+    kms_key: str | None = None
+    instance: str | None = None
+    device: str | None = None
+    attached: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +233,12 @@ class World:
     nat_gateways: tuple[NatGateway, ...] = ()
     peerings: tuple[Peering, ...] = ()
     groups: tuple[SecurityGroup, ...] = ()
+    network_acls: tuple[NetworkAcl, ...] = ()
     prefix_lists: tuple[PrefixList, ...] = ()
     instances: tuple[Instance, ...] = ()
+    stopped: tuple[str, ...] = ()
+    """Ids of instances that do not run but could be started again."""
+    volumes: tuple[Volume, ...] = ()
     connect_endpoints: tuple[ConnectEndpoint, ...] = ()
     zones: tuple[Zone, ...] = ()
     pointers: tuple[tuple[str, str], ...] = field(default=())

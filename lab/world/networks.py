@@ -36,6 +36,8 @@ _TARGET_KINDS: dict[str, TargetKind] = {
     "VpcPeeringConnectionId": "peering",
     "NetworkInterfaceId": "interface",
 }
+_ENDED = ("deleting", "deleted", "rejected", "failed", "expired")
+"""States of a VPC endpoint that carries no traffic any more (API reference, VpcEndpoint)."""
 _DESTINATIONS = ("DestinationCidrBlock", "DestinationPrefixListId", "DestinationIpv6CidrBlock")
 
 
@@ -140,6 +142,22 @@ def _target(table: str, destination: str, route: Mapping[str, Any]) -> tuple[Tar
         f"route table {table}, route to {destination}: the lab knows routes to Internet, NAT and "
         f"S3 gateways, peerings and network interfaces, not {shown}"
     )
+
+
+def refuse_interface_endpoints(ec2: Any) -> None:
+    """The lab has gateway endpoints, which are routes; the other kinds are interfaces.
+
+    Raises:
+        WorldError: there is a VPC endpoint of another kind.
+    """
+    for endpoint in pages(ec2, "describe_vpc_endpoints", "VpcEndpoints"):
+        kind, state = endpoint["VpcEndpointType"], endpoint["State"].lower()
+        if kind != "Gateway" and state not in _ENDED:
+            raise WorldError(
+                f"VPC endpoint {endpoint['VpcEndpointId']} ({endpoint['ServiceName']}) is of type "
+                f"{kind}: the lab knows gateway endpoints only; without it the machines reach the "
+                "service at its public name"
+            )
 
 
 def read_nat_gateways(ec2: Any) -> tuple[NatGateway, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.world import dns, machines, networks
+from lab.world import acls, dns, machines, networks, volumes
 from lab.world.errors import WorldError
 from lab.world.model import World
 from lab.world.snapshot import from_json, to_json
@@ -31,6 +31,7 @@ def read_world(session: boto3.Session, region: str) -> World:
     iam = session.client("iam", region_name=region)
     route53 = session.client("route53", region_name=region)
     sts = session.client("sts", region_name=region)
+    networks.refuse_interface_endpoints(ec2)
     return World(
         region=region,
         account=sts.get_caller_identity()["Account"],
@@ -40,8 +41,11 @@ def read_world(session: boto3.Session, region: str) -> World:
         nat_gateways=networks.read_nat_gateways(ec2),
         peerings=networks.read_peerings(ec2),
         groups=networks.read_groups(ec2),
+        network_acls=acls.read_network_acls(ec2),
         prefix_lists=networks.read_prefix_lists(ec2),
         instances=machines.read_instances(ec2, iam),
+        stopped=machines.read_stopped(ec2),
+        volumes=volumes.read_volumes(ec2),
         connect_endpoints=machines.read_connect_endpoints(ec2),
         zones=dns.read_zones(route53),
         pointers=dns.read_pointers(ec2),

@@ -11,10 +11,12 @@ from dataclasses import replace
 
 from lab.internet.plan import S3_PREFIXES
 from lab.world.model import (
+    AclRule,
     ConnectEndpoint,
     Instance,
     Interface,
     NatGateway,
+    NetworkAcl,
     Peering,
     PrefixList,
     Route,
@@ -80,6 +82,39 @@ def group(group_id: str, *rules: Rule, vpc: str = MAIN) -> SecurityGroup:
 def open_group(group_id: str, vpc: str) -> SecurityGroup:
     """A group that lets everything in and out."""
     return group(group_id, rule(group_id, "ingress"), rule(group_id, "egress"), vpc=vpc)
+
+
+def acl_rule(
+    number: int,
+    direction: str,
+    protocol: str = "-1",
+    from_port: int | None = None,
+    to_port: int | None = None,
+    *,
+    cidr: str = "0.0.0.0/0",
+    allow: bool = True,
+) -> AclRule:
+    """A rule of a network ACL; with one port only for that one."""
+    return AclRule(
+        number=number,
+        direction=direction,  # ty: ignore[invalid-argument-type]
+        protocol=protocol,
+        from_port=from_port,
+        to_port=from_port if to_port is None else to_port,
+        cidr=cidr,
+        allow=allow,
+    )
+
+
+def _default_acl(vpc: str, *subnets: str) -> NetworkAcl:
+    """As EC2 makes it: everything passes."""
+    return NetworkAcl(
+        id=f"acl-{vpc}",
+        name="",
+        vpc=vpc,
+        subnets=subnets,
+        rules=(acl_rule(100, "egress"), acl_rule(100, "ingress")),
+    )
 
 
 def interface(owner: str, vpc: str, subnet: str, groups: tuple[str, ...]) -> Interface:
@@ -190,6 +225,11 @@ def company() -> World:
             open_group("sg-branch", BRANCH),
             open_group("sg-third", THIRD),
         ),
+        network_acls=(
+            _default_acl(BRANCH, "subnet-branch"),
+            _default_acl(MAIN, "subnet-dmz", "subnet-inside", "subnet-nat"),
+            _default_acl(THIRD, "subnet-third"),
+        ),
         prefix_lists=(PrefixList(id=S3_LIST, name="s3", cidrs=S3_PREFIXES),),
         instances=(
             instance(RELAY),
@@ -218,6 +258,18 @@ def with_groups(world: World, owner: str, *groups: SecurityGroup) -> World:
         groups=(*world.groups, *(group for group in groups if group not in world.groups)),
         instances=tuple(change(item) if item.id == owner else item for item in world.instances),
     )
+
+
+def with_acl(world: World, subnet: str, *rules: AclRule) -> World:
+    """`world` with `subnet` in an ACL of its own that has these rules."""
+    vpc = next(item.vpc for item in world.subnets if item.id == subnet)
+    own = NetworkAcl(id=f"acl-{subnet}", name="", vpc=vpc, subnets=(subnet,), rules=rules)
+    others = (
+        replace(acl, subnets=tuple(item for item in acl.subnets if item != subnet))
+        for acl in world.network_acls
+        if acl.id != own.id
+    )
+    return replace(world, network_acls=(*others, own))
 
 
 def with_interface(world: World, owner: str, **changes: object) -> World:
