@@ -56,7 +56,7 @@ def _tls_only(bucket: str) -> str:
 class DirectoryBucket(ComponentResource):
     """A private, versioned, encrypted bucket that answers over TLS only."""
 
-    def __init__(self, name: str, *, bucket: str, opts: ResourceOptions) -> None:
+    def __init__(self, name: str, *, bucket: str, protect: bool, opts: ResourceOptions) -> None:
         super().__init__("gatepost:directory:DirectoryBucket", name, None, opts)
         child = ResourceOptions(parent=self)
         self.bucket = aws.s3.Bucket(
@@ -65,7 +65,7 @@ class DirectoryBucket(ComponentResource):
             # All it holds is written by the stacks: an environment that goes takes it along.
             force_destroy=True,
             tags=named(name),
-            opts=child,
+            opts=ResourceOptions(parent=self, protect=protect),
         )
         aws.s3.BucketOwnershipControls(
             name,

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.tags import ROLE, named
+from components.disks import attach
+from components.tags import BIRTH, ROLE, named
+from model.prices import ROOT_DISK
 
-ROOT_DISK = 10
-"""GiB; Debian with Postfix takes some 2, the rest is the queue's."""
+HELD = ("ami", "instanceType", "tags", "userDataBase64")
+"""What stays as it is on a host that waits for its turn."""
+
+DEVICES = {"queue": "/dev/sdf", "mail": "/dev/sdg"}
+"""Formal device names, from the range that EC2 recommends for data volumes."""
 
 ASSUME = json.dumps(
     {
@@ -32,7 +38,9 @@ class MailHost(ComponentResource):
     """One machine; changed user data replaces it, the old one first, as both have one address.
 
     Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
-    none. `after` is what its first boot needs: routes, rules, the directory's objects.
+    none. `volumes` are its data volumes by purpose. `after` is what its first boot needs: routes,
+    rules, the directory's objects. `birth` tells one user data and image from another; a host that
+    is `held` keeps those that it has.
     """
 
     def __init__(
@@ -49,6 +57,9 @@ class MailHost(ComponentResource):
         key_name: Input[str],
         policy: str,
         user_data: Input[str],
+        volumes: Mapping[str, aws.ebs.Volume],
+        birth: str,
+        held: bool = False,
         elastic_ip: aws.ec2.Eip | None = None,
         public: bool = False,
         after: list[pulumi.Resource],
@@ -97,11 +108,22 @@ class MailHost(ComponentResource):
                 "volume_size": ROOT_DISK,
                 "tags": named(name),
             },
-            tags=named(host, **{ROLE: role}),
+            tags=named(host, **{ROLE: role, BIRTH: birth}),
             opts=ResourceOptions(
-                parent=self, delete_before_replace=True, depends_on=[grant, *after]
+                parent=self,
+                delete_before_replace=True,
+                depends_on=[grant, *after],
+                ignore_changes=list(HELD) if held else None,
             ),
         )
+        for purpose, volume in volumes.items():
+            attach(
+                f"{name}-{purpose}",
+                device=DEVICES[purpose],
+                volume=volume,
+                instance_id=self.instance.id,
+                opts=child,
+            )
         self.register_outputs({"instance": self.instance.id})
 
     def _interface(

@@ -12,7 +12,9 @@ from model.dns import TTL, Record
 class Zones(ComponentResource):
     """A public zone for each mail domain; `zones` by domain, `records` by (name, type)."""
 
-    def __init__(self, name: str, *, domains: tuple[str, ...], opts: ResourceOptions) -> None:
+    def __init__(
+        self, name: str, *, domains: tuple[str, ...], protect: bool, opts: ResourceOptions
+    ) -> None:
         super().__init__("gatepost:names:Zones", name, None, opts)
         self.name = name
         self.zones = {
@@ -21,7 +23,7 @@ class Zones(ComponentResource):
                 name=domain,
                 comment="gatepost",
                 tags=named(domain),
-                opts=ResourceOptions(parent=self),
+                opts=ResourceOptions(parent=self, protect=protect),
             )
             for domain in domains
         }

@@ -5,6 +5,12 @@ from __future__ import annotations
 ROLE = "gatepost:role"
 """The tag that tells what a mail host is: relay, hub or branch."""
 
+BIRTH = "gatepost:birth"
+"""The tag that tells one user data and image of a host from another."""
+
+STACK = "gatepost:stack"
+"""The tag, on everything, that tells whose it is."""
+
 
 def named(name: str, **others: str) -> dict[str, str]:
     """The `Name` tag, beside other tags."""

@@ -2,12 +2,15 @@
 
 An environment's network is cut into 256 equal subnets. The third octet of a /16 then tells what a
 subnet is for: 10.1.1.0 the DMZ of the first zone, 10.1.11.0 its private subnet, 10.1.21.0 its edge
-(the NAT gateway). Ten numbers are left between the purposes, so zones can be added without
-renumbering. A branch's network is cut in two: the server's half, and one kept free.
+(the NAT gateway); 10.1.2.0, 10.1.12.0 and 10.1.22.0 are the second zone's, and so on. A zone or a
+relay that is added at the end of its list renumbers nothing.
+
+A branch's network is cut in two: the lower half is the server's, in the upper one is the edge.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -15,50 +18,70 @@ DMZ, PRIVATE, EDGE = 1, 11, 21
 """The number of the first zone's subnet for each purpose."""
 
 FIRST_HOST = 4
-"""AWS keeps a subnet's first four addresses and its last (VPC user guide, "Subnet CIDR blocks")."""
+"""AWS keeps a subnet's first four addresses and its last (VPC User Guide, "Subnet CIDR blocks")."""
 
 HUB_HOST = 5
 """The hub's number in its subnet: the seed's 192.168.1.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvironmentPlan:
-    """Subnets and fixed addresses of an environment with one availability zone."""
+class ZonePlan:
+    """The subnets of one availability zone."""
 
-    network: IPv4Network
     dmz: IPv4Network
     private: IPv4Network
     edge: IPv4Network
-    relay: IPv4Address
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentPlan:
+    """The subnets of each zone and the fixed addresses of the hosts, in the settings' order."""
+
+    network: IPv4Network
+    zones: tuple[ZonePlan, ...]
+    relays: tuple[IPv4Address, ...]
     hub: IPv4Address
 
 
 @dataclass(frozen=True, kw_only=True)
 class BranchPlan:
-    """The subnet and the server's fixed address of a branch."""
+    """The subnets and the server's fixed address of a branch."""
 
     network: IPv4Network
-    subnet: IPv4Network
+    servers: IPv4Network
+    edge: IPv4Network
     server: IPv4Address
 
 
-def environment_plan(network: IPv4Network) -> EnvironmentPlan:
-    """Cut an environment's `network` (/16 to /20) into its subnets."""
-    dmz, private, edge = (_slice(network, 8, number) for number in (DMZ, PRIVATE, EDGE))
+def environment_plan(
+    network: IPv4Network, zones: int, relay_zones: Sequence[int]
+) -> EnvironmentPlan:
+    """Cut an environment's `network` (/16 to /20) into the subnets of its `zones`.
+
+    `relay_zones` gives the number of each relay's zone. The hub is in the first.
+    """
+    plans = tuple(
+        ZonePlan(
+            dmz=_slice(network, 8, DMZ + zone),
+            private=_slice(network, 8, PRIVATE + zone),
+            edge=_slice(network, 8, EDGE + zone),
+        )
+        for zone in range(zones)
+    )
     return EnvironmentPlan(
         network=network,
-        dmz=dmz,
-        private=private,
-        edge=edge,
-        relay=dmz[FIRST_HOST],
-        hub=private[HUB_HOST],
+        zones=plans,
+        relays=tuple(plans[zone].dmz[FIRST_HOST + index] for index, zone in enumerate(relay_zones)),
+        hub=plans[0].private[HUB_HOST],
     )
 
 
 def branch_plan(network: IPv4Network) -> BranchPlan:
-    """Place a branch's server in the lower half of its `network` (/16 to /26)."""
-    subnet = _slice(network, 1, 0)
-    return BranchPlan(network=network, subnet=subnet, server=subnet[HUB_HOST])
+    """Cut a branch's `network` (/16 to /26) into its server's subnet and its edge."""
+    servers = _slice(network, 1, 0)
+    return BranchPlan(
+        network=network, servers=servers, edge=_slice(network, 2, 2), server=servers[HUB_HOST]
+    )
 
 
 def _slice(network: IPv4Network, bits: int, number: int) -> IPv4Network:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 TTL = 300
@@ -30,38 +31,40 @@ def outbound_name(primary: str) -> str:
 
 
 def records(
-    domains: tuple[str, ...], relay: str, relay_ip: str, nat_ip: str | None
+    domains: tuple[str, ...], relays: Mapping[str, str], nats: Sequence[str]
 ) -> tuple[Record, ...]:
     """All records of the mail `domains`, the primary first.
 
-    `nat_ip` is the address from which the hub sends in `direct` mode, None in `relay` mode. SPF
-    (RFC 7208) names exactly the addresses that mail leaves from: for each mail domain, and for
-    each HELO name, which is what a receiver checks for the null sender (section 2.4).
+    `relays` are the relays' addresses by name. `nats` are the addresses from which the hub sends
+    in `direct` mode; there are none in `relay` mode. SPF (RFC 7208) names exactly the addresses
+    that mail leaves from: for each mail domain, and for each HELO name, which is what a receiver
+    checks for the null sender (section 2.4).
     """
-    senders = [relay_ip] + ([nat_ip] if nat_ip is not None else [])
     primary = domains[0]
-    result = [
-        _record(primary, relay, "A", relay_ip),
-        _record(primary, relay, "TXT", spf([relay_ip])),
-    ]
-    if nat_ip is not None:
+    result = []
+    for host, address in relays.items():
+        result += [
+            _record(primary, host, "A", [address]),
+            _record(primary, host, "TXT", [spf([address])]),
+        ]
+    if nats:
         name = outbound_name(primary)
         result += [
-            _record(primary, name, "A", nat_ip),
-            _record(primary, name, "TXT", spf([nat_ip])),
+            _record(primary, name, "A", nats),
+            _record(primary, name, "TXT", [spf(nats)]),
         ]
     for domain in domains:
         result += [
-            _record(domain, domain, "MX", f"{PREFERENCE} {relay}."),
-            _record(domain, domain, "TXT", spf(senders)),
+            _record(domain, domain, "MX", [f"{PREFERENCE} {host}." for host in relays]),
+            _record(domain, domain, "TXT", [spf([*relays.values(), *nats])]),
         ]
     return tuple(result)
 
 
-def spf(addresses: list[str]) -> str:
+def spf(addresses: Sequence[str]) -> str:
     """An SPF policy that passes `addresses` (IPv4) and fails everyone else, as zone file text."""
     return " ".join(["v=spf1", *(f"ip4:{address}" for address in addresses), "-all"])
 
 
-def _record(domain: str, name: str, kind: str, value: str) -> Record:
-    return Record(domain=domain, name=name, type=kind, values=(value,))
+def _record(domain: str, name: str, kind: str, values: Sequence[str]) -> Record:
+    return Record(domain=domain, name=name, type=kind, values=tuple(values))

@@ -29,6 +29,14 @@ class SettingsError(Exception):
         super().__init__(f"{len(problems)} {noun} in the settings:\n  " + "\n  ".join(problems))
 
 
+class Problems(ValueError):
+    """What is wrong within a value that has parts: (path within it, sentence) of each part."""
+
+    def __init__(self, parts: list[tuple[str, str]]) -> None:
+        self.parts = parts
+        super().__init__("; ".join(f"{path}: {sentence}" for path, sentence in parts))
+
+
 def setting(kind: Kind, doc: str, **default: Any) -> Any:
     """A dataclass field read by `kind` and described by `doc`; `default=` makes it optional."""
     return dataclasses.field(metadata={"kind": kind, "doc": doc}, **default)
@@ -66,9 +74,51 @@ def read(cls: type[Any], data: object, path: str = "") -> tuple[dict[str, Any], 
             continue
         try:
             values[name] = field.metadata["kind"](data[name])
+        except Problems as problem:
+            problems += [f"{where}{name}{path}: {text}" for path, text in problem.parts]
         except ValueError as problem:
             problems.append(f"{where}{name}: {problem}")
     return values, problems
+
+
+def record(cls: type[Any]) -> Kind:
+    """A mapping read as the settings class `cls`."""
+
+    def kind(raw: Any) -> Any:
+        values, problems = read(cls, raw)
+        if problems:
+            raise Problems([_part(problem) for problem in problems])
+        return cls(**values)
+
+    return kind
+
+
+def records(cls: type[Any], least: int, most: int) -> Kind:
+    """A list of `least` to `most` mappings, each read as the settings class `cls`."""
+    one = record(cls)
+
+    def kind(raw: Any) -> tuple[Any, ...]:
+        if not isinstance(raw, list):
+            raise ValueError(f"must be a list of {least} to {most}, got {raw!r}")
+        parts: list[tuple[str, str]] = []
+        if not least <= len(raw) <= most:
+            parts.append(("", f"must be between {least} and {most}, got {len(raw)}"))
+        found = []
+        for index, item in enumerate(raw):
+            try:
+                found.append(one(item))
+            except Problems as problem:
+                parts += [(f"[{index}]{path}", text) for path, text in problem.parts]
+        if parts:
+            raise Problems(parts)
+        return tuple(found)
+
+    return kind
+
+
+def _part(problem: str) -> tuple[str, str]:
+    path, _, text = problem.partition(": ")
+    return (f".{path}" if path != "settings" else ""), text
 
 
 def text(raw: Any) -> str:
@@ -108,23 +158,40 @@ def flag(raw: Any) -> bool:
     return raw
 
 
+def number(least: int, most: int, unit: str) -> Kind:
+    """A whole number of `unit` within the two bounds."""
+
+    def kind(raw: Any) -> int:
+        if isinstance(raw, bool) or not isinstance(raw, int) or not least <= raw <= most:
+            raise ValueError(f"must be between {least} and {most} {unit}, got {raw!r}")
+        return raw
+
+    return kind
+
+
+def several(item: Kind, least: int, most: int) -> Kind:
+    """A list of `least` to `most` values of one kind, none twice."""
+
+    def kind(raw: Any) -> tuple[Any, ...]:
+        if not isinstance(raw, list):
+            raise ValueError(f"must be a list of {least} to {most}, got {raw!r}")
+        if not least <= len(raw) <= most:
+            raise ValueError(f"must be between {least} and {most}, got {len(raw)}")
+        found = tuple(item(each) for each in raw)
+        twice = sorted({each for each in found if found.count(each) > 1})
+        if twice:
+            raise ValueError(f"must name each once, got {', '.join(twice)} twice")
+        return found
+
+    return kind
+
+
 def domain(raw: Any) -> str:
     """A DNS name of two labels or more, lower case, no final dot, at most 253 characters."""
     labels = raw.split(".") if isinstance(raw, str) else []
     if len(labels) < 2 or len(raw) > 253 or not all(LABEL.fullmatch(label) for label in labels):
         raise ValueError(f"must be a domain name in lower case such as example.jp, got {raw!r}")
     return raw
-
-
-def domains(raw: Any) -> tuple[str, ...]:
-    """One mail domain or more, the primary first, none twice."""
-    if not isinstance(raw, list) or not raw:
-        raise ValueError(f"must be a list of domain names, got {raw!r}")
-    names = tuple(domain(name) for name in raw)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"must name each domain once, got {', '.join(twice)} twice")
-    return names
 
 
 def network(shortest: int, longest: int) -> Kind:

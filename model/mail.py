@@ -6,6 +6,7 @@ decided per recipient by the transport table, so the envelope recipient never ch
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -56,11 +57,11 @@ class Postfix:
         return ROLES
 
 
-def relay(settings: Environment, hub: IPv4Address, public_ip: str) -> Postfix:
-    """The DMZ's through-server: trusts the hub's address only, and only if mail leaves by it."""
+def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) -> Postfix:
+    """A through-server: trusts the hub's address only, and only if mail leaves by the relays."""
     return Postfix(
         role="relay",
-        host=settings.relay,
+        host=host,
         domains=settings.domains,
         size_limit=EDGE_SIZE,
         trusted=(str(IPv4Network(hub)),) if settings.outbound == "relay" else (),
@@ -69,16 +70,33 @@ def relay(settings: Environment, hub: IPv4Address, public_ip: str) -> Postfix:
     )
 
 
-def hub(settings: Environment, relay: IPv4Address) -> Postfix:
-    """The mail server inside; branches are trusted by the directory, address by address."""
+def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
+    """The mail server inside; branches are trusted by the directory, address by address.
+
+    `relays` are the relays' addresses, in the order in which they are tried: the first that
+    answers takes the mail (postconf(5), relayhost).
+    """
     direct = settings.outbound == "direct"
     return Postfix(
         role="hub",
-        host=settings.hub,
+        host=settings.hub.host,
         domains=settings.domains,
         size_limit=EDGE_SIZE + HOP_MARGIN,
-        outside=() if direct else (str(relay),),
+        outside=() if direct else tuple(str(address) for address in relays),
         helo=outbound_name(settings.domains[0]) if direct else "",
+    )
+
+
+def own_zone_first(
+    settings: Environment, addresses: Sequence[IPv4Address]
+) -> tuple[IPv4Address, ...]:
+    """The relays' `addresses` with those of the hub's zone, the first, before the others."""
+    pairs = list(zip(settings.relays, addresses, strict=True))
+    return tuple(
+        address
+        for near in (True, False)
+        for relay, address in pairs
+        if (settings.relay_zone(relay) == 0) is near
     )
 
 

@@ -27,26 +27,70 @@ SSH_KEY = fields.matching(
     r"(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?",
     "one OpenSSH public key (EC2 takes ssh-ed25519 and ssh-rsa)",
 )
+GIBIBYTES = fields.number(1, 16_384, "GiB")
+"""What a gp3 volume can have (EBS User Guide, "General Purpose SSD volumes")."""
+
+ZONES = (1, 3)
+RELAYS = (1, 4)
+"""How many zones and relays an environment may have."""
+
+DEFAULT_TYPE = "t4g.small"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relay:
+    """A relay of the DMZ. Its place in the list gives its address: add new ones at the end."""
+
+    host: str = setting(fields.domain, "its host name: what the Internet sees")
+    zone: str = setting(ZONE, "its availability zone; without it the first", default="")
+    image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
+    instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hub:
+    """The mail server inside, in the first zone."""
+
+    host: str = setting(fields.domain, "its host name")
+    image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
+    instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disks:
+    """The data volumes of a mail host, which outlive its instance."""
+
+    queue: int = setting(GIBIBYTES, "the queue's volume, in GiB", default=8)
+    mail: int = setting(GIBIBYTES, "the mailboxes' volume, in GiB", default=20)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """A company's mail: its domains, the relay in the DMZ and the hub inside."""
+    """A company's mail: its domains, the relays in the DMZ and the hub inside."""
 
     region: str = setting(REGION, "the AWS Region")
-    zone: str = setting(ZONE, "the availability zone of all its hosts")
+    zones: tuple[str, ...] = setting(
+        fields.several(ZONE, *ZONES), "its availability zones; add new ones at the end"
+    )
     network: IPv4Network = setting(
         fields.network(16, 20), "the VPC's IPv4 network, /16 to /20; subnets are cut from it"
     )
     branches: IPv4Network = setting(
         fields.network(8, 24), "the supernet of all branches; only it may reach the hub's port 25"
     )
-    domains: tuple[str, ...] = setting(fields.domains, "the mail domains, the primary first")
-    relay: str = setting(fields.domain, "the relay's host name: what the Internet sees")
-    hub: str = setting(fields.domain, "the hub's host name")
+    nat: str = setting(
+        fields.one_of("one", "per-zone"),
+        "one NAT gateway for all zones, or one in each: another 33 USD a month for each zone",
+        default="one",
+    )
+    domains: tuple[str, ...] = setting(
+        fields.several(fields.domain, 1, 100), "the mail domains, the primary first"
+    )
+    relays: tuple[Relay, ...] = setting(fields.records(Relay, *RELAYS), "the relays in the DMZ")
+    hub: Hub = setting(fields.record(Hub), "the mail server inside")
     outbound: str = setting(
         fields.one_of("relay", "direct"),
-        "how the hub sends to the Internet: through the relay, or direct through NAT",
+        "how the hub sends to the Internet: through the relays, or direct through NAT",
         default="relay",
     )
     delegated: bool = setting(
@@ -55,9 +99,26 @@ class Environment:
         default=False,
     )
     people: str = setting(fields.text, "the file of people, relative to the stack file")
-    image: str = setting(IMAGE, "the Debian 13 image id, pinned")
-    instance_type: str = setting(INSTANCE_TYPE, "the hosts' instance type", default="t4g.small")
+    image: str = setting(IMAGE, "the Debian 13 image id of every host without its own, pinned")
+    instance_type: str = setting(
+        INSTANCE_TYPE, "the instance type of every host without its own", default=DEFAULT_TYPE
+    )
+    disks: Disks = setting(fields.record(Disks), "sizes of the data volumes", default=Disks())
+    protect: bool = setting(
+        fields.flag,
+        "whether Elastic IPs, zones, key, directory and volumes are protected from deletion",
+        default=False,
+    )
     administrator_key: str = setting(SSH_KEY, "the public key of the administrators' SSH")
+
+    @property
+    def relay_hosts(self) -> tuple[str, ...]:
+        """The relays' host names, in order."""
+        return tuple(relay.host for relay in self.relays)
+
+    def relay_zone(self, relay: Relay) -> int:
+        """The number of a relay's zone among the environment's."""
+        return self.zones.index(relay.zone) if relay.zone else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,23 +132,41 @@ class Branch:
     network: IPv4Network = setting(
         fields.network(16, 26), "its VPC's IPv4 network, within the environment's supernet"
     )
+    way_out: str = setting(
+        fields.one_of("address", "nat"),
+        "its way to Debian's packages: a public address that nothing can reach (4 USD a month), "
+        "or a NAT gateway (33)",
+        default="address",
+    )
     host: str = setting(fields.domain, "its mail server's host name")
     people: str = setting(fields.text, "the file of its people, relative to the stack file")
     image: str = setting(IMAGE, "the Debian 13 image id, pinned")
-    instance_type: str = setting(INSTANCE_TYPE, "the server's instance type", default="t4g.small")
+    instance_type: str = setting(INSTANCE_TYPE, "the server's instance type", default=DEFAULT_TYPE)
+    disks: Disks = setting(fields.record(Disks), "sizes of the data volumes", default=Disks())
+    protect: bool = setting(
+        fields.flag, "whether its key and volumes are protected from deletion", default=False
+    )
     administrator_key: str = setting(SSH_KEY, "the public key of the administrators' SSH")
 
 
 def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     """Read an environment's settings: the values that are right, and every problem."""
     values, problems = fields.read(Environment, raw, "environment")
-    return values, problems + list(_environment_problems(values))
+    problems += _zone_problems("environment.zones", values.get("region"), values.get("zones", ()))
+    problems += _network_problems(values.get("network"), values.get("branches"))
+    relays: tuple[Relay, ...] = values.get("relays", ())
+    problems += _relay_problems(relays, values.get("zones"))
+    hosts = [(f"relays[{index}].host", relay.host) for index, relay in enumerate(relays)]
+    if "hub" in values:
+        hosts.append(("hub.host", values["hub"].host))
+    return values, problems + list(_host_problems(hosts, values.get("domains")))
 
 
 def read_branch(raw: object) -> tuple[dict[str, Any], list[str]]:
     """Read a branch's settings: the values that are right, and every problem."""
     values, problems = fields.read(Branch, raw, "branch")
-    return values, problems + list(_zone_problems("branch", values))
+    zones = (values["zone"],) if "zone" in values else ()
+    return values, problems + list(_zone_problems("branch.zone", values.get("region"), zones))
 
 
 def check_kind(raw: object) -> str:
@@ -97,25 +176,33 @@ def check_kind(raw: object) -> str:
     return str(raw)
 
 
-def _zone_problems(path: str, values: dict[str, Any]) -> Iterator[str]:
-    region, zone = values.get("region"), values.get("zone")
-    if region and zone and zone[:-1] != region:
-        yield f"{path}.zone: must be in {region}, got {zone!r}"
+def _zone_problems(path: str, region: str | None, zones: tuple[str, ...]) -> Iterator[str]:
+    for zone in zones:
+        if region and zone[:-1] != region:
+            yield f"{path}: must be in {region}, got {zone!r}"
 
 
-def _environment_problems(values: dict[str, Any]) -> Iterator[str]:
-    yield from _zone_problems("environment", values)
-    network, branches = values.get("network"), values.get("branches")
+def _network_problems(network: IPv4Network | None, branches: IPv4Network | None) -> Iterator[str]:
     if network and branches and network.overlaps(branches):
         yield f"environment.branches: must not overlap the network {network}, got {branches}"
-    relay, hub, names = values.get("relay"), values.get("hub"), values.get("domains")
-    if relay and relay == hub:
-        yield f"environment.hub: must differ from the relay's name, got {hub!r}"
-    if not names:
-        return
-    if relay and not relay.endswith(f".{names[0]}"):
-        # Its A record goes into the primary domain's zone.
-        yield f"environment.relay: must be a host of {names[0]}, got {relay!r}"
-    for key, host in (("relay", relay), ("hub", hub)):
-        if host in names:
-            yield f"environment.{key}: must not be a mail domain itself, got {host!r}"
+
+
+def _relay_problems(relays: tuple[Relay, ...], zones: tuple[str, ...] | None) -> Iterator[str]:
+    for index, relay in enumerate(relays):
+        if zones and relay.zone and relay.zone not in zones:
+            listed = ", ".join(zones)
+            yield f"environment.relays[{index}].zone: must be one of {listed}, got {relay.zone!r}"
+
+
+def _host_problems(hosts: list[tuple[str, str]], domains: tuple[str, ...] | None) -> Iterator[str]:
+    names = [host for _, host in hosts]
+    for index, (path, host) in enumerate(hosts):
+        if host in names[:index]:
+            yield f"environment.{path}: must be a name of its own, got {host!r} again"
+        if not domains:
+            continue
+        if host in domains:
+            yield f"environment.{path}: must not be a mail domain itself, got {host!r}"
+        elif path != "hub.host" and not host.endswith(f".{domains[0]}"):
+            # Its A record goes into the primary domain's zone.
+            yield f"environment.{path}: must be a host of {domains[0]}, got {host!r}"

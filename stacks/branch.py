@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi_aws as aws
-from pulumi import InvokeOptions, ResourceOptions
+from pulumi import InvokeOptions, Output, ResourceOptions
 
 from components.directory import DirectoryPart, reader_policy
+from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
 from components.network import BranchNetwork
@@ -16,8 +18,10 @@ from components.shell import Shell
 from model import addressing, contract, directory, flows, mail
 from model.contract import Contract
 from model.fields import SettingsError
+from model.flows import Firewall
 from model.people import People
 from model.settings import Branch
+from stacks import account, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_branch, load_branch_people
 from userdata import render
@@ -38,11 +42,18 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     problems = contract.branch_problems(terms, settings) + problems
     if problems or people is None:
         raise SettingsError(problems)
-    return _declare(f"gatepost-{stack}", settings, terms, people, aws_provider)
+    firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
+    account.check_branch(stack, settings, terms, firewall, aws_provider)
+    return _declare(f"gatepost-{stack}", settings, terms, people, firewall, aws_provider)
 
 
 def _declare(
-    name: str, settings: Branch, terms: Contract, people: People, aws_provider: aws.Provider
+    name: str,
+    settings: Branch,
+    terms: Contract,
+    people: People,
+    firewall: Firewall,
+    aws_provider: aws.Provider,
 ) -> dict[str, Any]:
     opts = ResourceOptions(provider=aws_provider)
     plan = addressing.branch_plan(settings.network)
@@ -52,12 +63,12 @@ def _declare(
         plan=plan,
         region=settings.region,
         zone=settings.zone,
+        way_out=settings.way_out,
         environment_vpc=terms.vpc,
         environment_network=terms.network,
         environment_table=terms.route_table,
         opts=opts,
     )
-    firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
     groups = Groups(name, vpc_id=network.vpc.id, firewall=firewall, opts=opts)
     shell = Shell(
         name,
@@ -72,6 +83,9 @@ def _declare(
         objects=directory.objects(owner, people, host=settings.host, address=str(plan.server)),
         opts=opts,
     )
+    volumes = _volumes(name, settings, opts)
+    ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
+    document = _document(settings, terms, owner)
     server = MailHost(
         f"{name}-server",
         host=settings.host,
@@ -83,8 +97,12 @@ def _declare(
         group_id=groups.groups[flows.BRANCH].id,
         key_name=shell.key.key_name,
         policy=reader_policy(terms.directory, key=directory.people_key(owner)),
-        user_data=_user_data(settings, terms, owner),
-        public=True,
+        user_data=ids.apply(lambda known: render.pack(document(known))),
+        volumes=volumes,
+        birth=turns.birth(
+            settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
+        ),
+        public=settings.way_out == "address",
         after=[*network.ready, *groups.rules, *part.objects],
         opts=opts,
     )
@@ -93,20 +111,39 @@ def _declare(
         "environment": settings.environment,
         "network": str(settings.network),
         "hub_address": terms.hub_address,
+        "way_out": settings.way_out,
         "hosts": [
             host_output(
                 settings.host,
                 flows.BRANCH,
                 str(plan.server),
                 server.instance,
-                server.instance.public_ip,
+                server.instance.public_ip if settings.way_out == "address" else "",
             )
         ],
+        "nat": network.nat_addresses["nat"].public_ip if settings.way_out == "nat" else "",
         "shell": shell.endpoint.id,
     }
 
 
-def _user_data(settings: Branch, terms: Contract, owner: str) -> str:
+def _volumes(name: str, settings: Branch, opts: ResourceOptions) -> dict[str, aws.ebs.Volume]:
+    key = DiskKey(f"{name}-disks", protect=settings.protect, opts=opts)
+    sizes = {"queue": settings.disks.queue, "mail": settings.disks.mail}
+    return {
+        purpose: data_volume(
+            f"{name}-server-{purpose}",
+            zone=settings.zone,
+            size=size,
+            key=key,
+            protect=settings.protect,
+            opts=opts,
+        )
+        for purpose, size in sizes.items()
+    }
+
+
+def _document(settings: Branch, terms: Contract, owner: str) -> Callable[[Mapping[str, str]], str]:
+    """The server's user data, given the ids of its volumes by purpose."""
     domains = tuple(terms.domains)
     postfix = mail.branch(settings.host, domains, terms.hub_address)
     reader = render.Directory(
@@ -118,4 +155,4 @@ def _user_data(settings: Branch, terms: Contract, owner: str) -> str:
         branches=terms.branches,
         hub=terms.hub_address,
     )
-    return render.pack(render.cloud_config(postfix, reader))
+    return lambda volumes: render.cloud_config(postfix, reader, volumes)

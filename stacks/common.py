@@ -7,10 +7,12 @@ from typing import Any
 import pulumi_aws as aws
 from pulumi import Input
 
+from components.tags import STACK
+
 
 def provider(stack: str, region: str) -> aws.Provider:
     """The one provider of a stack, with the tags that tell whose a resource is."""
-    return aws.Provider("aws", region=region, default_tags={"tags": {"gatepost:stack": stack}})
+    return aws.Provider("aws", region=region, default_tags={"tags": {STACK: stack}})
 
 
 def host_output(

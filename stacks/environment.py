@@ -1,26 +1,33 @@
-"""The environment stack: the network, the relay in the DMZ, the hub inside, names, directory."""
+"""The environment stack: the network, the relays in the DMZ, the hub inside, names, directory."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import InvokeOptions, Output, ResourceOptions
 
+from components.acl import NetworkAcl
 from components.directory import DirectoryBucket, DirectoryPart, reader_policy
+from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
 from components.names import Zones
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import addressing, contract, directory, dns, flows, mail
+from model import acl, addressing, contract, directory, dns, flows, mail
 from model.people import People
-from model.settings import Environment
+from model.settings import Environment, Hub, Relay
+from stacks import account, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
 from userdata import render
+
+PLACEHOLDER = "0.0.0.0"
+"""Stands for an address that is not known yet, where only the rest of a text matters."""
 
 
 def build(stack: str, raw: object) -> dict[str, Any]:
@@ -36,51 +43,92 @@ class _Build:
     def __init__(self, stack: str, settings: Environment, people: People) -> None:
         self.stack = stack
         self.settings = settings
-        self.plan = addressing.environment_plan(settings.network)
+        self.plan = addressing.environment_plan(
+            settings.network,
+            len(settings.zones),
+            [settings.relay_zone(relay) for relay in settings.relays],
+        )
         self.name = f"gatepost-{stack}"
-        aws_provider = provider(stack, settings.region)
-        self.opts = ResourceOptions(provider=aws_provider)
-        caller = aws.get_caller_identity(opts=InvokeOptions(provider=aws_provider))
+        self.provider = provider(stack, settings.region)
+        self.opts = ResourceOptions(provider=self.provider)
+        self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
+        account.check_environment(stack, settings, self.provider)
+        caller = aws.get_caller_identity(opts=InvokeOptions(provider=self.provider))
         self.account = caller.account_id
         self.bucket = f"{self.name}-directory-{self.account}-{settings.region}"
         self.network = EnvironmentNetwork(
             self.name,
             plan=self.plan,
             region=settings.region,
-            zone=settings.zone,
+            zones=settings.zones,
+            nat_per_zone=settings.nat == "per-zone",
+            protect=settings.protect,
             opts=self.opts,
         )
-        firewall = flows.environment_firewall(settings.outbound, settings.branches)
-        groups = Groups(self.name, vpc_id=self.network.vpc.id, firewall=firewall, opts=self.opts)
-        self.groups = groups.groups
+        self.ready = [*self.network.ready, *self._fences(), *self._directory_objects(people)]
         self.shell = Shell(
             self.name,
-            subnet_id=self.network.private.id,
+            subnet_id=self.network.private[0].id,
             group_id=self.groups[flows.SHELL].id,
             public_key=settings.administrator_key,
             opts=self.opts,
         )
-        bucket = DirectoryBucket(f"{self.name}-directory", bucket=self.bucket, opts=self.opts)
+        self.disk_key = DiskKey(f"{self.name}-disks", protect=settings.protect, opts=self.opts)
+        self.addresses = {
+            relay.host: aws.ec2.Eip(
+                self._host_name(relay.host),
+                domain="vpc",
+                tags=named(self._host_name(relay.host)),
+                opts=self.kept,
+            )
+            for relay in settings.relays
+        }
+        self.relays = self._relays()
+        self.hub = self._hub()
+        self._names()
+        self._contract()
+
+    def _host_name(self, host: str) -> str:
+        """The name of a host's resources: its label, which stays when other hosts come and go."""
+        return f"{self.name}-{host.partition('.')[0]}"
+
+    def _fences(self) -> list[pulumi.Resource]:
+        """Security groups, and the DMZ's network ACL."""
+        settings, vpc_id = self.settings, self.network.vpc.id
+        firewall = flows.environment_firewall(settings.outbound, settings.branches)
+        groups = Groups(self.name, vpc_id=vpc_id, firewall=firewall, opts=self.opts)
+        self.groups = groups.groups
+        dmz = {zone[-1]: net.id for zone, net in zip(settings.zones, self.network.dmz, strict=True)}
+        fence = NetworkAcl(
+            f"{self.name}-dmz",
+            vpc_id=vpc_id,
+            subnets=dmz,
+            rules=acl.dmz_acl(settings.network, settings.branches, self.plan.zones[0].private),
+            opts=self.opts,
+        )
+        return [*groups.rules, *fence.ready]
+
+    def _directory_objects(self, people: People) -> list[pulumi.Resource]:
+        bucket = DirectoryBucket(
+            f"{self.name}-directory",
+            bucket=self.bucket,
+            protect=self.settings.protect,
+            opts=self.opts,
+        )
         part = DirectoryPart(
             f"{self.name}-people",
             bucket=bucket.bucket.id,
             objects=directory.objects(
                 directory.environment_owner(),
                 people,
-                host=settings.hub,
+                host=self.settings.hub.host,
                 address=str(self.plan.hub),
             ),
-            opts=ResourceOptions(provider=aws_provider, depends_on=[bucket.versioning]),
+            opts=ResourceOptions(provider=self.provider, depends_on=[bucket.versioning]),
         )
-        self.ready = [*self.network.ready, *groups.rules, *part.objects]
-        name = f"{self.name}-relay"
-        self.address = aws.ec2.Eip(name, domain="vpc", tags=named(name), opts=self.opts)
-        self.relay = self._relay()
-        self.hub = self._hub()
-        self._names()
-        self._contract()
+        return part.objects
 
-    def _directory(self, role: str) -> render.Directory:
+    def _reader(self, role: str) -> render.Directory:
         return render.Directory(
             role=role,
             bucket=self.bucket,
@@ -91,61 +139,124 @@ class _Build:
             hub=str(self.plan.hub),
         )
 
-    def _host(self, role: str, **own: Any) -> MailHost:
+    def _document(self, postfix: mail.Postfix, volumes: Mapping[str, str]) -> str:
+        return render.cloud_config(postfix, self._reader(postfix.role), volumes)
+
+    def _host(
+        self,
+        settings: Relay | Hub,
+        role: str,
+        document: Output[str],
+        **own: Any,
+    ) -> MailHost:
+        """A host; its `document` waits for what is known only once it is made."""
         return MailHost(
-            f"{self.name}-{role}",
+            self._host_name(settings.host),
+            host=settings.host,
             role=role,
-            image=self.settings.image,
-            instance_type=self.settings.instance_type,
+            image=settings.image or self.settings.image,
+            instance_type=settings.instance_type or self.settings.instance_type,
             group_id=self.groups[role].id,
             key_name=self.shell.key.key_name,
+            user_data=document.apply(render.pack),
             after=self.ready,
             opts=self.opts,
             **own,
         )
 
-    def _relay(self) -> MailHost:
-        return self._host(
-            flows.RELAY,
-            host=self.settings.relay,
-            subnet_id=self.network.dmz.id,
-            private_ip=str(self.plan.relay),
-            policy=reader_policy(self.bucket, prefix=directory.ADDRESSES),
-            user_data=self.address.public_ip.apply(self._relay_user_data),
-            elastic_ip=self.address,
+    def _volumes(self, host: str, zone: int, **sizes: int) -> dict[str, aws.ebs.Volume]:
+        return {
+            purpose: data_volume(
+                f"{self._host_name(host)}-{purpose}",
+                zone=self.settings.zones[zone],
+                size=size,
+                key=self.disk_key,
+                protect=self.settings.protect,
+                opts=self.opts,
+            )
+            for purpose, size in sizes.items()
+        }
+
+    def _birth(self, host: Relay | Hub, postfix: mail.Postfix, purposes: tuple[str, ...]) -> str:
+        document = self._document(postfix, dict.fromkeys(purposes, PLACEHOLDER))
+        return turns.birth(
+            host.image or self.settings.image,
+            host.instance_type or self.settings.instance_type,
+            document,
         )
 
-    def _relay_user_data(self, public_ip: str) -> str:
-        postfix = mail.relay(self.settings, self.plan.hub, public_ip)
-        return render.pack(render.cloud_config(postfix, self._directory(flows.RELAY)))
+    def _relay_postfix(self, relay: Relay, public_ip: str) -> mail.Postfix:
+        return mail.relay(self.settings, relay.host, self.plan.hub, public_ip)
+
+    def _relays(self) -> list[MailHost]:
+        births = {
+            relay.host: self._birth(relay, self._relay_postfix(relay, PLACEHOLDER), ("queue",))
+            for relay in self.settings.relays
+        }
+        held = turns.held(self.stack, births, self.provider)
+        return [
+            self._relay(relay, index, births[relay.host], relay.host in held)
+            for index, relay in enumerate(self.settings.relays)
+        ]
+
+    def _relay(self, relay: Relay, index: int, birth: str, held: bool) -> MailHost:
+        zone = self.settings.relay_zone(relay)
+        volumes = self._volumes(relay.host, zone, queue=self.settings.disks.queue)
+        address = self.addresses[relay.host]
+        document = Output.all(address.public_ip, volumes["queue"].id).apply(
+            lambda known: self._document(self._relay_postfix(relay, known[0]), {"queue": known[1]})
+        )
+        return self._host(
+            relay,
+            flows.RELAY,
+            document,
+            volumes=volumes,
+            birth=birth,
+            held=held,
+            subnet_id=self.network.dmz[zone].id,
+            private_ip=str(self.plan.relays[index]),
+            policy=reader_policy(self.bucket, prefix=directory.ADDRESSES),
+            elastic_ip=address,
+        )
 
     def _hub(self) -> MailHost:
-        postfix = mail.hub(self.settings, self.plan.relay)
+        settings = self.settings
+        postfix = mail.hub(settings, mail.own_zone_first(settings, self.plan.relays))
+        volumes = self._volumes(
+            settings.hub.host, 0, queue=settings.disks.queue, mail=settings.disks.mail
+        )
+        ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
         return self._host(
+            settings.hub,
             flows.HUB,
-            host=self.settings.hub,
-            subnet_id=self.network.private.id,
+            ids.apply(lambda known: self._document(postfix, known)),
+            volumes=volumes,
+            birth=self._birth(settings.hub, postfix, tuple(volumes)),
+            subnet_id=self.network.private[0].id,
             private_ip=str(self.plan.hub),
             policy=reader_policy(self.bucket, prefix=directory.PEOPLE),
-            user_data=render.pack(render.cloud_config(postfix, self._directory(flows.HUB))),
         )
+
+    @property
+    def _hub_nat(self) -> aws.ec2.Eip:
+        """The Elastic IP by which the hub's zone reaches the Internet."""
+        return self.network.nat_addresses[f"nat-{self.settings.zones[0][-1]}"]
 
     def _names(self) -> None:
         settings, direct = self.settings, self.settings.outbound == "direct"
 
-        def records(relay_ip: str, nat_ip: str) -> tuple[dns.Record, ...]:
-            return dns.records(
-                settings.domains, settings.relay, relay_ip, nat_ip if direct else None
-            )
+        def records(relays: Mapping[str, str], nat: str) -> tuple[dns.Record, ...]:
+            return dns.records(settings.domains, relays, [nat] if direct else [])
 
-        zones = Zones(self.name, domains=settings.domains, opts=self.opts)
+        zones = Zones(self.name, domains=settings.domains, protect=settings.protect, opts=self.opts)
         # Which records exist is known before the addresses are, so that a preview shows them.
-        nat = self.network.nat_address
-        known = Output.all(self.address.public_ip, nat.public_ip).apply(lambda ips: records(*ips))
+        relay_ips = Output.all(**{h: address.public_ip for h, address in self.addresses.items()})
+        known = Output.all(relay_ips, self._hub_nat.public_ip).apply(lambda ips: records(*ips))
+        shape = records(dict.fromkeys(self.addresses, PLACEHOLDER), PLACEHOLDER)
         zones.add(
             [
                 (record, known.apply(lambda found, i=i: list(found[i].values)))
-                for i, record in enumerate(records("", ""))
+                for i, record in enumerate(shape)
             ]
         )
         self.name_servers = {domain: zone.name_servers for domain, zone in zones.zones.items()}
@@ -155,13 +266,14 @@ class _Build:
                 "outputs, then set environment.delegated to true"
             )
             return
-        zones.reverse("relay", self.address, settings.relay)
+        for host, address in self.addresses.items():
+            zones.reverse(host.partition(".")[0], address, host)
         if direct:
-            zones.reverse("nat", nat, dns.outbound_name(settings.domains[0]))
+            zones.reverse("nat", self._hub_nat, dns.outbound_name(settings.domains[0]))
 
     def _contract(self) -> None:
         settings = self.settings
-        terms = Output.all(self.network.vpc.id, self.network.private_table.id).apply(
+        terms = Output.all(self.network.vpc.id, self.network.hub_table).apply(
             lambda ids: contract.to_json(
                 contract.Contract(
                     version=contract.VERSION,
@@ -172,7 +284,7 @@ class _Build:
                     network=str(settings.network),
                     branches=str(settings.branches),
                     route_table=ids[1],
-                    hub=settings.hub,
+                    hub=settings.hub.host,
                     hub_address=str(self.plan.hub),
                     domains=list(settings.domains),
                     directory=self.bucket,
@@ -192,23 +304,27 @@ class _Build:
     def outputs(self) -> dict[str, Any]:
         """What a person, and the acceptance checks, need to know of this environment."""
         settings = self.settings
+        relays = [
+            host_output(
+                relay.host,
+                flows.RELAY,
+                str(address),
+                host.instance,
+                self.addresses[relay.host].public_ip,
+            )
+            for relay, address, host in zip(
+                settings.relays, self.plan.relays, self.relays, strict=True
+            )
+        ]
+        hub = host_output(settings.hub.host, flows.HUB, str(self.plan.hub), self.hub.instance, "")
         return {
             "kind": "environment",
             "domains": list(settings.domains),
             "outbound": settings.outbound,
             "network": str(settings.network),
             "branches": str(settings.branches),
-            "hosts": [
-                host_output(
-                    settings.relay,
-                    flows.RELAY,
-                    str(self.plan.relay),
-                    self.relay.instance,
-                    self.address.public_ip,
-                ),
-                host_output(settings.hub, flows.HUB, str(self.plan.hub), self.hub.instance, ""),
-            ],
-            "nat": self.network.nat_address.public_ip,
+            "hosts": [*relays, hub],
+            "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,
             "name_servers": self.name_servers,
         }

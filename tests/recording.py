@@ -7,6 +7,7 @@ resource options; this one refuses the first two and records the third.
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,17 @@ import pulumi
 from pulumi.runtime import mocks, rpc, settings
 
 ACCOUNT = "123456789012"
+
+EMPTY_ACCOUNT: dict[str, Any] = {
+    "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
+    "aws:ec2/getInstances:getInstances": {"ids": []},
+    "aws:ec2/getEips:getEips": {"allocationIds": []},
+    "aws:ec2/getVpcs:getVpcs": {"ids": []},
+    "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": {"ids": []},
+    "aws:ec2/getRouteTable:getRouteTable": {"routes": []},
+    "aws:servicequotas/getServiceQuota:getServiceQuota": {"value": 60},
+}
+"""What an account without anything answers; a test overrides by an answer or a function."""
 
 
 @dataclass
@@ -38,23 +50,26 @@ class Recorder(mocks.Mocks):
     def __init__(self, answers: dict[str, Any]) -> None:
         self.resources: dict[tuple[str, str], Resource] = {}
         self.answers = answers
-        self.addresses = 0
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> Any:
         if args.token not in self.answers:
             raise AssertionError(f"the program called {args.token}, which no test answers")
-        return self.answers[args.token]
+        answer = self.answers[args.token]
+        return answer(args.args) if callable(answer) else answer
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         identity = f"{args.name}-id"
         outputs = dict(args.inputs)
         if args.typ == "aws:ec2/eip:Eip":
-            self.addresses += 1
-            outputs["publicIp"] = f"198.51.100.{self.addresses}"
+            # By name: resources come in no fixed order.
+            outputs["publicIp"] = f"198.51.100.{zlib.crc32(args.name.encode()) % 254 + 1}"
             outputs["allocationId"] = identity
         elif args.typ == "aws:route53/zone:Zone":
             outputs["zoneId"] = identity
             outputs["nameServers"] = ["ns-1.test", "ns-2.test"]
+        elif args.typ == "aws:kms/key:Key":
+            outputs["arn"] = f"arn:{identity}"
+            outputs["keyId"] = identity
         elif args.typ == "aws:ec2/instance:Instance":
             public = args.inputs.get("associatePublicIpAddress")
             outputs["publicIp"] = "198.51.100.200" if public else ""
@@ -101,8 +116,7 @@ def run(
 ) -> tuple[Recorder, dict[str, Any]]:
     """Evaluate `program` under the mock; returns what it registered and its resolved outputs."""
     asyncio.set_event_loop(asyncio.new_event_loop())
-    known = {"aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT}}
-    recorder = Recorder(known | (answers or {}))
+    recorder = Recorder(EMPTY_ACCOUNT | (answers or {}))
     settings.ROOT.set(None)
     mocks.set_mocks(
         recorder,

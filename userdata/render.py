@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -29,10 +30,23 @@ MAILBOX_UID = 5000
 
 SYNCHRONISER = "/usr/local/sbin/gatepost-directory"
 SETTINGS = "/etc/gatepost/directory.json"
+UNITS = "/etc/systemd/system"
 SYSUSERS = "/etc/sysusers.d/gatepost.conf"
 TMPFILES = "/etc/tmpfiles.d/gatepost.conf"
 
-PACKAGES = ("postfix", "postfix-cdb", "python3-boto3")
+PACKAGES = (
+    "chrony",
+    "nftables",
+    "postfix",
+    "postfix-cdb",
+    "python3-boto3",
+    "unattended-upgrades",
+)
+
+MOUNTS = {"queue": "/var/spool/postfix", "mail": MAILBOXES}
+"""Where each data volume is mounted, by its purpose."""
+
+MOUNTER = "/usr/local/sbin/gatepost-volume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +82,10 @@ def main_cf(postfix: Postfix) -> str:
     )
 
 
-def cloud_config(postfix: Postfix, directory: Directory) -> str:
+def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> str:
     """The cloud-config document of one host; the order of its steps is the order of cloud-init.
+
+    `volumes` are the ids of its data volumes by purpose, as in MOUNTS.
 
     Files are written before packages are installed, but main.cf after (`defer`), so that the
     package's own installation cannot touch it. Until the first tables are in force Postfix does
@@ -85,15 +101,14 @@ def cloud_config(postfix: Postfix, directory: Directory) -> str:
         "write_files": [
             _file(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
             _file(SYNCHRONISER, _machine("gatepost_directory.py"), mode="0755"),
-            _file(
-                "/etc/systemd/system/gatepost-directory.service",
-                _machine("gatepost-directory.service"),
-            ),
-            _file("/etc/systemd/system/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
+            _file(f"{UNITS}/gatepost-directory.service", _machine("gatepost-directory.service")),
+            _file(f"{UNITS}/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
             *(_mailbox_files() if postfix.keeps_mail else ()),
+            *_volume_files(volumes),
+            *_upkeep_files(),
             {**_file("/etc/postfix/main.cf", main_cf(postfix)), "defer": True},
         ],
-        "runcmd": [["sh", "-ec", "\n".join(_steps(postfix))]],
+        "runcmd": [["sh", "-ec", "\n".join(_steps(postfix, volumes))]],
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
 
@@ -105,7 +120,32 @@ def _mailbox_files() -> tuple[dict[str, Any], ...]:
     return (_file(SYSUSERS, user), _file(TMPFILES, folder))
 
 
-def _steps(postfix: Postfix) -> tuple[str, ...]:
+def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
+    """What mounts the data volumes, and has Postfix wait for them."""
+    units = [f"gatepost-volume@{purpose}.service" for purpose in volumes]
+    wait = f"[Unit]\nRequires={' '.join(units)}\nAfter={' '.join(units)}\n"
+    return (
+        _file(MOUNTER, _machine("gatepost-volume"), mode="0755"),
+        _file(f"{UNITS}/gatepost-volume@.service", _machine("gatepost-volume@.service")),
+        *(
+            _file(f"/etc/gatepost/volumes/{purpose}", f"VOLUME={volume}\nMOUNT={MOUNTS[purpose]}\n")
+            for purpose, volume in volumes.items()
+        ),
+        _file(f"{UNITS}/postfix.service.d/volumes.conf", wait),
+    )
+
+
+def _upkeep_files() -> tuple[dict[str, Any], ...]:
+    """Updates, time, logs, and the fence around the metadata service."""
+    return (
+        _file("/etc/nftables.conf", _machine("nftables.conf")),
+        _file("/etc/apt/apt.conf.d/52gatepost", _machine("apt.conf")),
+        _file("/etc/chrony/sources.d/amazon.sources", _machine("amazon.sources")),
+        _file("/etc/systemd/journald.conf.d/gatepost.conf", _machine("journald.conf")),
+    )
+
+
+def _steps(postfix: Postfix, volumes: Mapping[str, str]) -> tuple[str, ...]:
     """What is done once, after all files and packages are there; the first failure ends it."""
     # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
     resolver = (
@@ -113,11 +153,14 @@ def _steps(postfix: Postfix) -> tuple[str, ...]:
         'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
     )
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
+    units = ["postfix.service", "gatepost-directory.service", "nftables.service"]
+    units += [f"gatepost-volume@{purpose}.service" for purpose in volumes]
     return (
         *(mailboxes if postfix.keeps_mail else ()),
         resolver,
         "systemctl daemon-reload",
-        "systemctl enable postfix.service gatepost-directory.service",
+        f"systemctl enable {' '.join(units)}",
+        "systemctl restart nftables.service systemd-journald.service",
         "systemctl start --no-block gatepost-directory.service",
     )
 

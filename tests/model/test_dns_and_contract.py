@@ -29,7 +29,8 @@ TERMS = contract.Contract(
 
 
 def table(nat: str | None) -> dict[tuple[str, str], tuple[str, ...]]:
-    found = dns.records(("example.jp", "example.co.jp"), "mx.example.jp", "192.0.2.1", nat)
+    relays = {"mx.example.jp": "192.0.2.1"}
+    found = dns.records(("example.jp", "example.co.jp"), relays, [nat] if nat else [])
     assert len({(r.name, r.type) for r in found}) == len(found)
     return {(r.name, r.type): r.values for r in found}
 
@@ -40,6 +41,15 @@ def test_spf_names_exactly_the_addresses_that_mail_leaves_from() -> None:
     assert direct["example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all",)
     assert direct["mx.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 -all",)
     assert direct["out.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.2 -all",)
+
+
+def test_every_relay_is_an_equal_mx_with_names_of_its_own() -> None:
+    relays = {"a.example.jp": "192.0.2.1", "b.example.jp": "192.0.2.2"}
+    found = {(r.name, r.type): r.values for r in dns.records(("example.jp",), relays, [])}
+    assert found["example.jp", "MX"] == ("10 a.example.jp.", "10 b.example.jp.")
+    assert found["example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all",)
+    assert found["b.example.jp", "A"] == ("192.0.2.2",)
+    assert found["b.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.2 -all",)
 
 
 def test_every_domain_s_mail_goes_to_the_relay_and_no_inside_name_is_public() -> None:

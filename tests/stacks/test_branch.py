@@ -7,29 +7,14 @@ from typing import Any
 
 import pytest
 from recording import Recorder, run
+from terms import TERMS_JSON
 
-from model import contract
 from model.fields import SettingsError
 from stacks import branch
 
-TERMS = contract.Contract(
-    version=contract.VERSION,
-    environment="dev",
-    account="123456789012",
-    region="us-east-1",
-    vpc="vpc-dev",
-    network="10.1.0.0/16",
-    branches="192.168.0.0/16",
-    route_table="rtb-private",
-    hub="ms.example.jp",
-    hub_address="10.1.11.5",
-    domains=["example.jp", "example.co.jp"],
-    directory="directory-bucket",
-)
-
 
 def build(raw: dict[str, Any], terms: str = "") -> tuple[Recorder, dict[str, Any]]:
-    answer = {"value": terms or contract.to_json(TERMS)}
+    answer = {"value": terms or TERMS_JSON}
     return run(
         lambda: branch.build("dev-osaka", raw),
         stack_name="dev-osaka",

@@ -76,17 +76,17 @@ def test_the_relay_has_its_elastic_ip_before_it_boots(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     recorder = built[0]
-    association = recorder.one("ec2/eipAssociation:EipAssociation", "gatepost-dev-relay")
+    association = recorder.one("ec2/eipAssociation:EipAssociation", "gatepost-dev-dmz-ms")
     assert "instanceId" not in association.inputs
-    interface = recorder.one("ec2/networkInterface:NetworkInterface", "gatepost-dev-relay")
+    interface = recorder.one("ec2/networkInterface:NetworkInterface", "gatepost-dev-dmz-ms")
     assert interface.inputs["privateIps"] == ["10.1.1.4"]
-    relay = recorder.one("ec2/instance:Instance", "gatepost-dev-relay")
-    assert relay.inputs["primaryNetworkInterface"]["networkInterfaceId"] == "gatepost-dev-relay-id"
-    postfix = written(user_data(recorder, "gatepost-dev-relay"), "/etc/postfix/main.cf")
+    relay = recorder.one("ec2/instance:Instance", "gatepost-dev-dmz-ms")
+    assert relay.inputs["primaryNetworkInterface"]["networkInterfaceId"] == "gatepost-dev-dmz-ms-id"
+    postfix = written(user_data(recorder, "gatepost-dev-dmz-ms"), "/etc/postfix/main.cf")
     assert f"proxy_interfaces = {built[1]['hosts'][0]['public_ip']}\n" in postfix
 
 
-@pytest.mark.parametrize("name", ["gatepost-dev-relay", "gatepost-dev-hub"])
+@pytest.mark.parametrize("name", ["gatepost-dev-dmz-ms", "gatepost-dev-ms"])
 def test_every_host_is_safe_and_waits_for_what_its_boot_needs(
     built: tuple[Recorder, dict[str, Any]], name: str
 ) -> None:
@@ -104,7 +104,7 @@ def test_every_host_is_safe_and_waits_for_what_its_boot_needs(
     assert host.inputs.get("associatePublicIpAddress") is None
     assert host.delete_before_replace
     routes = {route.name for route in recorder.of("ec2/route:Route")} - {
-        "gatepost-dev-edge-internet"
+        "gatepost-dev-edge-a-internet"
     }
     rules = {r.name for r in recorder.of("vpc/securityGroupEgressRule:SecurityGroupEgressRule")}
     objects = {o.name for o in recorder.of("s3/bucketObjectv2:BucketObjectv2")}
@@ -115,7 +115,7 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     bucket = "arn:aws:s3:::gatepost-dev-directory-123456789012-us-east-1"
-    for name, prefix in (("gatepost-dev-relay", "addresses/"), ("gatepost-dev-hub", "people/")):
+    for name, prefix in (("gatepost-dev-dmz-ms", "addresses/"), ("gatepost-dev-ms", "people/")):
         policy = json.loads(built[0].one("iam/rolePolicy:RolePolicy", name).inputs["policy"])
         granted = {(s["Action"], s["Resource"]) for s in policy["Statement"]}
         assert granted == {("s3:GetObject", f"{bucket}/{prefix}*"), ("s3:ListBucket", bucket)}
@@ -141,14 +141,14 @@ def test_the_environment_names_no_branch_and_no_one_there(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     everything = repr([(r.name, r.inputs) for r in built[0].resources.values()])
-    documents = [user_data(built[0], f"gatepost-dev-{role}") for role in ("relay", "hub")]
+    documents = [user_data(built[0], f"gatepost-dev-{host}") for host in ("dmz-ms", "ms")]
     for name in ("osaka", "ms2", "192.168.10.", "jiro@example.jp", "saburo"):
         assert name not in everything + repr(documents)
 
 
 def test_no_person_is_in_user_data(built: tuple[Recorder, dict[str, Any]]) -> None:
-    for role in ("relay", "hub"):
-        assert "taro" not in repr(user_data(built[0], f"gatepost-dev-{role}"))
+    for host in ("dmz-ms", "ms"):
+        assert "taro" not in repr(user_data(built[0], f"gatepost-dev-{host}"))
 
 
 def test_every_resource_is_of_the_one_provider(built: tuple[Recorder, dict[str, Any]]) -> None:
@@ -170,8 +170,8 @@ def test_reverse_names_wait_for_delegation(dev: dict[str, Any]) -> None:
 
 def test_direct_mode_changes_the_hub_s_way_out(dev: dict[str, Any]) -> None:
     recorder, outputs = run(lambda: environment.build("dev", dev | {"outbound": "direct"}))
-    hub = written(user_data(recorder, "gatepost-dev-hub"), "/etc/postfix/main.cf")
-    relay = written(user_data(recorder, "gatepost-dev-relay"), "/etc/postfix/main.cf")
+    hub = written(user_data(recorder, "gatepost-dev-ms"), "/etc/postfix/main.cf")
+    relay = written(user_data(recorder, "gatepost-dev-dmz-ms"), "/etc/postfix/main.cf")
     assert "\nrelayhost = \n" in hub
     assert "smtp_helo_name = out.example.jp\n" in hub
     assert "\nmynetworks = 127.0.0.0/8\n" in relay
@@ -192,11 +192,16 @@ def test_wrong_settings_and_people_are_told_at_once_before_any_resource(
         "users: [a@example.jp, a@example.jp]\naliases: {x@example.net: [a@example.jp]}\n"
     )
     monkeypatch.setattr("stacks.settings.HERE", tmp_path)
-    wrong = dev | {"people": "people.yaml", "zone": "mars-1", "colour": "red"}
+    wrong = dev | {"people": "people.yaml", "zones": ["mars-1"], "colour": "red"}
     with pytest.raises(SettingsError) as caught:
         environment.build("dev", wrong)
     text = str(caught.value)
-    for part in ("environment.colour", "environment.zone", "a@example.jp 2 times", "x@example.net"):
+    for part in (
+        "environment.colour",
+        "environment.zones",
+        "a@example.jp 2 times",
+        "x@example.net",
+    ):
         assert part in text
     with pytest.raises(SettingsError, match=r"people: must be a YAML file.*none\.yaml"):
         environment.build("dev", dev | {"people": "none.yaml"})

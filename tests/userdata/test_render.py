@@ -16,6 +16,8 @@ from model import mail
 from model.settings import Environment, read_environment
 from userdata import render
 
+VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
+
 
 @pytest.fixture
 def settings(dev: dict[str, Any]) -> Environment:
@@ -36,8 +38,10 @@ def directory(role: str) -> render.Directory:
 
 def hosts(settings: Environment) -> dict[str, mail.Postfix]:
     return {
-        "relay": mail.relay(settings, IPv4Address("10.1.11.5"), "198.51.100.1"),
-        "hub": mail.hub(settings, IPv4Address("10.1.1.4")),
+        "relay": mail.relay(
+            settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
+        ),
+        "hub": mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")]),
         "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5"),
     }
 
@@ -83,8 +87,34 @@ def test_the_relay_trusts_one_address(settings: Environment) -> None:
     assert found["mynetworks"] == "127.0.0.0/8, 10.1.11.5/32"
 
 
+def test_the_hub_tries_every_relay_its_own_zone_s_first(dev: dict[str, Any]) -> None:
+    zones = {"zones": ["us-east-1a", "us-east-1b"]}
+    relays = {
+        "relays": [
+            {"host": "b.example.jp", "zone": "us-east-1b"},
+            {"host": "a.example.jp", "zone": "us-east-1a"},
+        ]
+    }
+    settings = Environment(**read_environment(dev | zones | relays)[0])
+    addresses = [IPv4Address("10.1.2.4"), IPv4Address("10.1.1.5")]
+    host = mail.hub(settings, mail.own_zone_first(settings, addresses))
+    assert parameters(render.main_cf(host))["relayhost"] == "[10.1.1.5], [10.1.2.4]"
+
+
+def test_postfix_waits_for_every_volume(settings: Environment) -> None:
+    text = render.cloud_config(hosts(settings)["hub"], directory("hub"), VOLUMES)
+    files = {entry["path"]: entry for entry in yaml.safe_load(text)["write_files"]}
+    wait = files["/etc/systemd/system/postfix.service.d/volumes.conf"]["content"]
+    for purpose, volume in VOLUMES.items():
+        assert f"gatepost-volume@{purpose}.service" in wait
+        told = files[f"/etc/gatepost/volumes/{purpose}"]["content"]
+        assert told == f"VOLUME={volume}\nMOUNT={render.MOUNTS[purpose]}\n"
+
+
 def test_main_cf_is_written_after_the_packages_and_postfix_waits(settings: Environment) -> None:
-    document = yaml.safe_load(render.cloud_config(hosts(settings)["hub"], directory("hub")))
+    document = yaml.safe_load(
+        render.cloud_config(hosts(settings)["hub"], directory("hub"), VOLUMES)
+    )
     files = {entry["path"]: entry for entry in document["write_files"]}
     assert files["/etc/postfix/main.cf"]["defer"] is True
     assert not any(f.get("defer") for path, f in files.items() if path != "/etc/postfix/main.cf")
@@ -96,7 +126,7 @@ def test_main_cf_is_written_after_the_packages_and_postfix_waits(settings: Envir
 def test_user_data_is_packed_the_same_each_time_and_its_limit_is_kept(
     settings: Environment,
 ) -> None:
-    text = render.cloud_config(hosts(settings)["relay"], directory("relay"))
+    text = render.cloud_config(hosts(settings)["relay"], directory("relay"), {"queue": "vol-1"})
     packed = render.pack(text)
     assert packed == render.pack(text)
     assert gzip.decompress(base64.b64decode(packed)).decode() == text

@@ -1,0 +1,107 @@
+"""What a stack takes of an account's quotas, told before anything is made.
+
+Codes, names and defaults are those of Service Quotas and of "Amazon VPC quotas" (VPC User Guide).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from model.acl import AclRule
+from model.flows import Firewall
+from model.settings import Branch, Environment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """A quota of an account in a Region."""
+
+    service: str
+    code: str
+    name: str
+    default: int
+
+
+VPCS = Quota(service="vpc", code="L-F678F1CE", name="VPCs per Region", default=5)
+GATEWAYS = Quota(service="vpc", code="L-A4707A72", name="Internet gateways per Region", default=5)
+ELASTIC_IPS = Quota(service="ec2", code="L-0263D0A3", name="EC2-VPC Elastic IPs", default=5)
+NAT_GATEWAYS = Quota(
+    service="vpc", code="L-FE5A380F", name="NAT gateways per availability zone", default=5
+)
+PEERINGS = Quota(
+    service="vpc", code="L-7E9ECCDB", name="active VPC peering connections per VPC", default=50
+)
+GROUP_RULES = Quota(
+    service="vpc", code="L-0EA8095F", name="rules per security group and direction", default=60
+)
+ACL_RULES = Quota(
+    service="vpc", code="L-2AEEBF1A", name="rules per network ACL and direction", default=20
+)
+ROUTES = Quota(service="vpc", code="L-93826ACB", name="routes per route table", default=500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What a stack needs of a quota beside what others use already."""
+
+    quota: Quota
+    needed: int
+    others: int = 0
+
+
+def environment_uses(
+    settings: Environment, firewall: Firewall, acl: tuple[AclRule, ...], others: Mapping[Quota, int]
+) -> list[Use]:
+    """What an environment needs; `others` is what the account has in use for other stacks."""
+    nats = len(settings.zones) if settings.nat == "per-zone" else 1
+    needs = {
+        VPCS: 1,
+        GATEWAYS: 1,
+        ELASTIC_IPS: len(settings.relays) + nats,
+        NAT_GATEWAYS: 1,
+        GROUP_RULES: _most_rules(firewall),
+        ACL_RULES: max(sum(rule.egress is way for rule in acl) for way in (False, True)),
+    }
+    return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items()]
+
+
+def branch_uses(settings: Branch, firewall: Firewall, others: Mapping[Quota, int]) -> list[Use]:
+    """What a branch needs, of the environment's VPC and route table too."""
+    nat = settings.way_out == "nat"
+    needs = {
+        VPCS: 1,
+        GATEWAYS: 1,
+        ELASTIC_IPS: int(nat),
+        NAT_GATEWAYS: int(nat),
+        PEERINGS: 1,
+        ROUTES: 1,
+        GROUP_RULES: _most_rules(firewall),
+    }
+    return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items() if n]
+
+
+def quota_problems(uses: list[Use], limits: Mapping[Quota, int]) -> list[str]:
+    """A sentence for each quota that does not suffice; `limits` are the account's own."""
+    problems = []
+    for use in uses:
+        quota = use.quota
+        limit = limits.get(quota, quota.default)
+        if use.needed + use.others > limit:
+            problems.append(
+                f"quota {quota.name}: must be at least {use.needed + use.others} (this stack needs "
+                f"{use.needed}, others use {use.others}), the account has {limit}; raise it: aws "
+                "service-quotas request-service-quota-increase --service-code "
+                f"{quota.service} --quota-code {quota.code} "
+                f"--desired-value {use.needed + use.others}"
+            )
+    return problems
+
+
+def _most_rules(firewall: Firewall) -> int:
+    """The rules of the fullest group in its fuller direction."""
+    return max(
+        sum(getattr(flow, side) == host for flow in firewall.flows)
+        for host in firewall.hosts
+        for side in ("source", "destination")
+    )

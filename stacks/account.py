@@ -1,0 +1,93 @@
+"""What the account allows and what a stack costs: asked and told before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import InvokeOptions
+
+from components.tags import STACK
+from model import acl, flows, prices, quotas
+from model.addressing import environment_plan
+from model.contract import Contract
+from model.fields import SettingsError
+from model.flows import Firewall
+from model.quotas import Quota, Use
+from model.settings import Branch, Environment
+
+AVAILABLE = {"name": "state", "values": ["available", "pending"]}
+
+
+def check_environment(stack: str, settings: Environment, provider: aws.Provider) -> None:
+    """Raise SettingsError if a quota does not suffice; tell the fixed cost in the log."""
+    plan = environment_plan(settings.network, len(settings.zones), [])
+    rules = acl.dmz_acl(settings.network, settings.branches, plan.zones[0].private)
+    firewall = flows.environment_firewall(settings.outbound, settings.branches)
+    uses = quotas.environment_uses(settings, firewall, rules, _others(stack, provider))
+    _judge(uses, provider)
+    pulumi.log.info(prices.describe(prices.environment_cost(settings)))
+
+
+def check_branch(
+    stack: str, settings: Branch, terms: Contract, firewall: Firewall, provider: aws.Provider
+) -> None:
+    """As check_environment, for a branch: of the environment's VPC and route table too."""
+    options = InvokeOptions(provider=provider)
+    others = dict(_others(stack, provider))
+    peerings = {
+        found
+        for side in ("requester-vpc-info.vpc-id", "accepter-vpc-info.vpc-id")
+        for found in aws.ec2.get_vpc_peering_connections(
+            filters=[
+                {"name": side, "values": [terms.vpc]},
+                {"name": "status-code", "values": ["active", "pending-acceptance"]},
+            ],
+            opts=options,
+        ).ids
+    }
+    own = aws.ec2.get_vpc_peering_connections(tags={STACK: stack}, opts=options).ids
+    others[quotas.PEERINGS] = len(peerings - set(own))
+    table = aws.ec2.get_route_table(route_table_id=terms.route_table, opts=options)
+    routes = [route for route in table.routes if route.cidr_block != str(settings.network)]
+    others[quotas.ROUTES] = len(routes)
+    _judge(quotas.branch_uses(settings, firewall, others), provider)
+    pulumi.log.info(prices.describe(prices.branch_cost(settings)))
+
+
+def _others(stack: str, provider: aws.Provider) -> Mapping[Quota, int]:
+    """What the account has in use beside this stack's own; an Internet gateway is a VPC's."""
+    options = InvokeOptions(provider=provider)
+    own = {STACK: stack}
+    vpcs = len(aws.ec2.get_vpcs(opts=options).ids)
+    vpcs -= len(aws.ec2.get_vpcs(tags=own, opts=options).ids)
+    addresses = len(aws.ec2.get_eips(opts=options).allocation_ids)
+    addresses -= len(aws.ec2.get_eips(tags=own, opts=options).allocation_ids)
+    return {quotas.VPCS: vpcs, quotas.GATEWAYS: vpcs, quotas.ELASTIC_IPS: addresses}
+
+
+def _judge(uses: list[Use], provider: aws.Provider) -> None:
+    problems = quotas.quota_problems(uses, _limits((use.quota for use in uses), provider))
+    if problems:
+        raise SettingsError(problems)
+
+
+def _limits(wanted: Iterable[Quota], provider: aws.Provider) -> dict[Quota, int]:
+    """The account's own limits; where Service Quotas does not answer, the defaults hold."""
+    found = {}
+    for quota in wanted:
+        try:
+            answer = aws.servicequotas.get_service_quota(
+                service_code=quota.service,
+                quota_code=quota.code,
+                opts=InvokeOptions(provider=provider),
+            )
+        except Exception as error:  # noqa: BLE001 - what Pulumi raises for a refused call
+            pulumi.log.info(
+                f"quota {quota.name}: Service Quotas did not answer ({error}); "
+                f"AWS's default of {quota.default} is assumed"
+            )
+            continue
+        found[quota] = int(answer.value)
+    return found

@@ -1,0 +1,223 @@
+"""A full environment: several relays and zones, data volumes, the DMZ's ACL, quotas, turns."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from recording import Recorder, run
+from terms import TERMS_JSON
+
+from model import acl, addressing
+from model.fields import SettingsError
+from model.settings import read_environment
+from stacks import branch, environment
+
+ROOT = Path(__file__).parents[2]
+QUOTA = "aws:servicequotas/getServiceQuota:getServiceQuota"
+INSTANCES = "aws:ec2/getInstances:getInstances"
+
+
+@pytest.fixture
+def prod() -> dict[str, Any]:
+    text = (ROOT / "stacks" / "Pulumi.prod.yaml").read_text()
+    return yaml.safe_load(text)["config"]["gatepost:environment"]
+
+
+def build(raw: dict[str, Any], **answers: Any) -> Recorder:
+    return run(lambda: environment.build("prod", raw), stack_name="prod", answers=answers)[0]
+
+
+def text_of(recorder: Recorder, name: str) -> str:
+    packed = recorder.one("ec2/instance:Instance", name).inputs["userDataBase64"]
+    return gzip.decompress(base64.b64decode(packed)).decode()
+
+
+def test_each_zone_has_its_subnets_and_its_own_way_out(prod: dict[str, Any]) -> None:
+    recorder = build(prod)
+    cidrs = {s.name: s.inputs["cidrBlock"] for s in recorder.of("ec2/subnet:Subnet")}
+    assert cidrs == {
+        "gatepost-prod-dmz-a": "10.2.1.0/24",
+        "gatepost-prod-dmz-b": "10.2.2.0/24",
+        "gatepost-prod-private-a": "10.2.11.0/24",
+        "gatepost-prod-private-b": "10.2.12.0/24",
+        "gatepost-prod-edge-a": "10.2.21.0/24",
+        "gatepost-prod-edge-b": "10.2.22.0/24",
+    }
+    ways = {
+        name: recorder.one("ec2/route:Route", f"gatepost-prod-private-{name}-internet").inputs
+        for name in "ab"
+    }
+    assert ways["a"]["natGatewayId"] == "gatepost-prod-nat-a-id"
+    assert ways["b"]["natGatewayId"] == "gatepost-prod-nat-b-id"
+
+
+def test_one_nat_serves_all_zones_if_so_set(prod: dict[str, Any]) -> None:
+    recorder = build(prod | {"nat": "one"})
+    assert [n.name for n in recorder.of("ec2/natGateway:NatGateway")] == ["gatepost-prod-nat-a"]
+    way = recorder.one("ec2/route:Route", "gatepost-prod-private-b-internet")
+    assert way.inputs["natGatewayId"] == "gatepost-prod-nat-a-id"
+
+
+def test_a_zone_and_a_relay_more_change_nothing_that_is_there(prod: dict[str, Any]) -> None:
+    zones = [*prod["zones"], "us-east-1c"]
+    relays = [*prod["relays"], {"host": "mx3.example.jp", "zone": "us-east-1c"}]
+    before, after = build(prod), build(prod | {"zones": zones})
+    # The S3 endpoint gets route tables and the ACL a subnet: changed in place by AWS.
+    grown = {"gatepost-prod-s3"}
+    for key, resource in before.resources.items():
+        if resource.name not in grown:
+            assert after.resources[key].inputs == resource.inputs, key
+    wider = build(prod | {"zones": zones, "relays": relays})
+    for key, resource in after.resources.items():
+        if "instance:Instance" in key[0] and resource.name != "gatepost-prod-ms":
+            assert wider.resources[key].inputs == resource.inputs, key
+
+
+def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(
+    prod: dict[str, Any],
+) -> None:
+    recorder = build(prod)
+    rules = recorder.of("ec2/networkAclRule:NetworkAclRule")
+    values, _ = read_environment(prod)
+    plan = addressing.environment_plan(values["network"], 2, [])
+    wanted = acl.dmz_acl(values["network"], values["branches"], plan.zones[0].private)
+    assert {
+        (r.inputs["egress"], r.inputs["ruleNumber"], r.inputs["ruleAction"]) for r in rules
+    } == {(rule.egress, rule.number, "allow" if rule.allow else "deny") for rule in wanted}
+    joined = recorder.of("ec2/networkAclAssociation:NetworkAclAssociation")
+    assert {a.inputs["subnetId"] for a in joined} == {
+        "gatepost-prod-dmz-a-id",
+        "gatepost-prod-dmz-b-id",
+    }
+    for association in joined:
+        assert {rule.name for rule in rules} <= association.dependencies
+
+
+def test_queue_and_mail_have_encrypted_volumes_of_their_own(prod: dict[str, Any]) -> None:
+    recorder = build(prod)
+    volumes = {v.name: v for v in recorder.of("ebs/volume:Volume")}
+    assert {name: v.inputs["size"] for name, v in volumes.items()} == {
+        "gatepost-prod-mx1-queue": 16,
+        "gatepost-prod-mx2-queue": 16,
+        "gatepost-prod-ms-queue": 16,
+        "gatepost-prod-ms-mail": 100,
+    }
+    assert volumes["gatepost-prod-mx2-queue"].inputs["availabilityZone"] == "us-east-1b"
+    for volume in volumes.values():
+        assert volume.inputs["encrypted"] is True
+        assert volume.inputs["kmsKeyId"] == "arn:gatepost-prod-disks-id"
+        assert f"VOLUME={volume.name}-id" in text_of(recorder, volume.name.rpartition("-")[0])
+    for attachment in recorder.of("ec2/volumeAttachment:VolumeAttachment"):
+        assert attachment.inputs["stopInstanceBeforeDetaching"] is True
+        assert attachment.delete_before_replace
+        assert attachment.inputs["volumeId"] == f"{attachment.name}-id"
+
+
+def test_what_holds_data_or_a_name_is_protected(prod: dict[str, Any]) -> None:
+    kinds = {
+        "aws:ec2/eip:Eip",
+        "aws:route53/zone:Zone",
+        "aws:kms/key:Key",
+        "aws:s3/bucket:Bucket",
+        "aws:ebs/volume:Volume",
+    }
+    for recorder, wanted in ((build(prod), True), (build(prod | {"protect": False}), False)):
+        found = [r for r in recorder.resources.values() if r.type in kinds]
+        assert len({r.type for r in found}) == len(kinds)
+        assert {r.protect for r in found} == {wanted}
+        assert not any(r.protect for r in recorder.resources.values() if r.type not in kinds)
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "sentence"),
+    [
+        ({}, 3, "quota EC2-VPC Elastic IPs: must be at least 4 (this stack needs 4, others use 0)"),
+        ({}, 0, "quota VPCs per Region: must be at least 1"),
+        ({}, 0, "--service-code vpc --quota-code L-A4707A72"),
+        ({}, 3, "quota rules per security group and direction: must be at least"),
+        ({}, 5, "quota rules per network ACL and direction: must be at least 6"),
+        ({}, 0, "quota NAT gateways per availability zone: must be at least 1"),
+    ],
+)
+def test_a_quota_that_does_not_suffice_is_named_before_anything_is_made(
+    prod: dict[str, Any], change: dict[str, Any], value: int, sentence: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build(prod | change, **{QUOTA: {"value": value}})
+    assert sentence in str(caught.value), str(caught.value)
+
+
+def test_what_others_use_counts_and_what_is_ours_does_not(prod: dict[str, Any]) -> None:
+    def addresses(asked: dict[str, Any]) -> dict[str, Any]:
+        ours = ["a", "b"]
+        return {"allocationIds": ours if asked.get("tags") else [*ours, "c", "d"]}
+
+    answers = {QUOTA: {"value": 5}, "aws:ec2/getEips:getEips": addresses}
+    with pytest.raises(SettingsError, match=r"at least 6 \(this stack needs 4, others use 2\)"):
+        build(prod, **answers)
+
+
+def test_defaults_hold_where_service_quotas_does_not_answer(prod: dict[str, Any]) -> None:
+    refused = ({}, [("quotaCode", "AccessDeniedException")])
+    four = [{"host": f"mx{i}.example.jp"} for i in range(4)]
+    with pytest.raises(SettingsError, match=r"Elastic IPs: must be at least 6 .* has 5;"):
+        build(prod | {"relays": four}, **{QUOTA: refused})
+
+
+def test_a_branch_counts_the_environment_s_peerings_and_routes(osaka: dict[str, Any]) -> None:
+    answers = {
+        QUOTA: {"value": 50},
+        "aws:ssm/getParameter:getParameter": {"value": TERMS_JSON},
+        "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": lambda asked: {
+            "ids": [] if asked.get("tags") else [f"pcx-{i}" for i in range(60)]
+        },
+        "aws:ec2/getRouteTable:getRouteTable": {
+            "routes": [{"cidrBlock": f"192.168.{i}.0/24"} for i in range(60)]
+        },
+    }
+    with pytest.raises(SettingsError) as caught:
+        run(lambda: branch.build("dev-osaka", osaka), answers=answers)
+    assert "quota active VPC peering connections per VPC: must be at least 61" in str(caught.value)
+    assert "quota routes per route table: must be at least 60" in str(caught.value)
+
+
+def test_a_branch_s_way_out_is_a_setting(osaka: dict[str, Any]) -> None:
+    answers = {"aws:ssm/getParameter:getParameter": {"value": TERMS_JSON}}
+    raw = osaka | {"way_out": "nat"}
+    recorder, outputs = run(lambda: branch.build("dev-osaka", raw), answers=answers)
+    server = recorder.one("ec2/instance:Instance", "gatepost-dev-osaka-server")
+    assert "associatePublicIpAddress" not in server.inputs
+    way = recorder.one("ec2/route:Route", "gatepost-dev-osaka-servers-internet")
+    assert way.inputs["natGatewayId"] == "gatepost-dev-osaka-nat-id"
+    assert outputs["hosts"][0]["public_ip"] == ""
+
+
+def instances(births: dict[str, str]) -> Any:
+    """An account in which each host runs, born as told."""
+
+    def answer(asked: dict[str, Any]) -> dict[str, Any]:
+        tags = asked["instanceTags"]
+        there = births.get(tags["Name"])
+        wanted = tags.get("gatepost:birth", there)
+        return {"ids": ["i-1"] if there and there == wanted else []}
+
+    return answer
+
+
+def test_of_two_relays_out_of_date_one_waits_for_the_next_up(prod: dict[str, Any]) -> None:
+    old = {"mx1.example.jp": "old", "mx2.example.jp": "old", "ms.example.jp": "old"}
+    first = build(prod, **{INSTANCES: instances(old)})
+    ignored = {
+        name: first.one("ec2/instance:Instance", f"gatepost-prod-{name}").ignore_changes
+        for name in ("mx1", "mx2", "ms")
+    }
+    assert ignored["mx1"] == ignored["ms"] == []
+    assert ignored["mx2"] == ["ami", "instanceType", "tags", "userDataBase64"]
+    new = first.one("ec2/instance:Instance", "gatepost-prod-mx1").inputs["tags"]["gatepost:birth"]
+    then = build(prod, **{INSTANCES: instances(old | {"mx1.example.jp": new})})
+    assert then.one("ec2/instance:Instance", "gatepost-prod-mx2").ignore_changes == []
