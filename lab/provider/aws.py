@@ -67,6 +67,10 @@ class Aws:
         return self.client("iam")
 
     @property
+    def kms(self) -> Any:
+        return self.client("kms")
+
+    @property
     def route53(self) -> Any:
         return self.client("route53")
 

@@ -15,6 +15,7 @@ GROUP_TEXT = re.compile(r"^[0-9A-Za-z_ .:/()#,@\[\]+=&;{}!$*-]*$")
 """What names and descriptions of groups and rules may hold (API reference, CreateSecurityGroup)."""
 GROUP_TEXT_LENGTH = 255
 BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+ARN = re.compile(r"^arn:aws[a-z-]*:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:.+$")
 TAG_LIMIT = 50
 """Tags for each resource ("Tag your Amazon EC2 resources", EC2 User Guide)."""
 
@@ -47,6 +48,22 @@ def one_of(*allowed: Any) -> Callable[[Any], str | None]:
         return None if value in allowed else f"must be one of {allowed}, got {value!r}"
 
     return check
+
+
+def between(lowest: int, highest: int) -> Callable[[Any], str | None]:
+    """A number within these bounds, both included."""
+
+    def check(value: Any) -> str | None:
+        if lowest <= value <= highest:
+            return None
+        return f"must be between {lowest} and {highest}, got {value}"
+
+    return check
+
+
+def arn(value: Any) -> str | None:
+    """The shape only ("Identify AWS resources with ARNs", IAM guide)."""
+    return None if ARN.match(value) else f"{value!r} is not an ARN"
 
 
 def group_text(value: Any) -> str | None:

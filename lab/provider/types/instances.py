@@ -15,6 +15,9 @@ from lab.provider.values import UNKNOWN, Values
 USER_DATA_LIMIT = 16 * 1024
 """Bytes before base64 ("Run commands when you launch an EC2 instance", EC2 User Guide)."""
 
+STOPPING = {"Delay": 1, "MaxAttempts": 60}
+"""Seconds between two looks at an instance that stops, and how many; the emulator stops at once."""
+
 METADATA = {
     "httpEndpoint": "HttpEndpoint",
     "httpProtocolIpv6": "HttpProtocolIpv6",
@@ -195,7 +198,7 @@ def _root_volume(aws: Aws, instance: dict[str, Any]) -> Values | None:
     for mapping in instance["BlockDeviceMappings"]:
         found = aws.ec2.describe_volumes(VolumeIds=[mapping["Ebs"]["VolumeId"]])
         volume = found["Volumes"][0]
-        if mapping["DeviceName"] in (instance.get("RootDeviceName"), "/dev/sda1"):
+        if mapping["DeviceName"] == instance["RootDeviceName"]:
             return {
                 "deleteOnTermination": mapping["Ebs"]["DeleteOnTermination"],
                 "deviceName": mapping["DeviceName"],
@@ -221,7 +224,7 @@ def _update(aws: Aws, identifier: str, old: Values, new: Values, changed: set[st
 
 def _update_stopped(aws: Aws, identifier: str, new: Values, changed: set[str]) -> None:
     """As the real provider: stop, modify, start; cloud-init does not run again."""
-    aws.ec2.stop_instances(InstanceIds=[identifier])
+    stop(aws, identifier)
     if changed & {"userData", "userDataBase64"}:
         aws.ec2.modify_instance_attribute(
             InstanceId=identifier, UserData={"Value": _user_data(new) or b""}
@@ -233,6 +236,13 @@ def _update_stopped(aws: Aws, identifier: str, new: Values, changed: set[str]) -
                 InstanceId=identifier, **{attribute: {"Value": new[name]}}
             )
     aws.ec2.start_instances(InstanceIds=[identifier])
+
+
+def stop(aws: Aws, identifier: str) -> None:
+    """Stop the instance and wait until it is stopped; one that is already is left alone."""
+    aws.ec2.stop_instances(InstanceIds=[identifier])
+    waiter = aws.ec2.get_waiter("instance_stopped")
+    waiter.wait(InstanceIds=[identifier], WaiterConfig=STOPPING)
 
 
 def _update_running(aws: Aws, identifier: str, new: Values, changed: set[str]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from lab.provider import checks
 from lab.provider.aws import Aws, ProviderError, retag, specification, tag_map
 from lab.provider.resource import Property, Resource
 from lab.provider.types.common import TAGS
-from lab.provider.values import Values
+from lab.provider.types.instances import stop
+from lab.provider.values import UNKNOWN, Values
 
 SETTINGS = {
     "availabilityZone": "AvailabilityZone",
@@ -36,23 +39,28 @@ def _read_volume(aws: Aws, identifier: str, _state: Values) -> Values | None:
     return {
         "arn": aws.arn("ec2", f"volume/{identifier}"),
         "availabilityZone": volume["AvailabilityZone"],
+        "createTime": volume["CreateTime"].isoformat(),
         "encrypted": volume["Encrypted"],
+        "iops": volume.get("Iops"),
+        "kmsKeyId": volume.get("KmsKeyId"),
         "size": volume["Size"],
         "tags": tag_map(volume.get("Tags")),
+        "throughput": volume.get("Throughput"),
         "type": volume["VolumeType"],
     }
 
 
 def _update_volume(aws: Aws, identifier: str, old: Values, new: Values, changed: set[str]) -> None:
-    if new.get("size", old["size"]) < old["size"]:
-        # API reference, ModifyVolume: the size can only be raised.
-        raise ProviderError(
-            f"{identifier}: a volume cannot shrink from {old['size']} to {new['size']} GiB"
-        )
     request = {SETTINGS[name]: new[name] for name in MODIFIABLE if name in changed}
     if request:
         aws.ec2.modify_volume(VolumeId=identifier, **request)
     retag(aws, identifier, old, new)
+
+
+def _volume_rules(new: Values) -> Iterable[str]:
+    """Registry, kmsKeyId."""
+    if "kmsKeyId" in new and new.get("encrypted") not in (True, UNKNOWN):
+        yield "a volume with a kmsKeyId needs encrypted set to true"
 
 
 VOLUME = Resource(
@@ -61,52 +69,61 @@ VOLUME = Resource(
         "availabilityZone": Property(required=True, replaces=True),
         "encrypted": Property(computed=True, replaces=True),
         "iops": Property(computed=True),
-        "kmsKeyId": Property(computed=True, replaces=True),
+        "kmsKeyId": Property(computed=True, replaces=True, check=checks.arn),
         "size": Property(required=True),
         "tags": TAGS,
         "throughput": Property(computed=True),
         "type": Property(computed=True),
     },
-    outputs=("arn",),
+    outputs=("arn", "createTime"),
     create=_create_volume,
     read=_read_volume,
     update=_update_volume,
     delete=lambda aws, identifier, _state: aws.ec2.delete_volume(VolumeId=identifier),
+    check=_volume_rules,
 )
 
 
 def _create_attachment(aws: Aws, new: Values) -> str:
     volume, instance = new["volumeId"], new["instanceId"]
-    found = _volume(aws, volume)
-    placed = aws.ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]
-    zone = placed["Placement"]["AvailabilityZone"]
-    # Error codes InvalidVolume.ZoneMismatch and VolumeInUse, which the emulator does not check.
-    if found["AvailabilityZone"] != zone:
-        raise ProviderError(
-            f"{volume} is in {found['AvailabilityZone']}, {instance} in {zone}: they must share it"
-        )
-    if found["Attachments"]:
-        raise ProviderError(f"{volume} is attached to {found['Attachments'][0]['InstanceId']}")
     aws.ec2.attach_volume(VolumeId=volume, InstanceId=instance, Device=new["deviceName"])
     return f"vai-{volume[4:]}-{instance[2:]}"
 
 
-def _read_attachment(aws: Aws, _identifier: str, state: Values) -> Values | None:
+def _attachment(aws: Aws, state: Values) -> dict[str, Any] | None:
     for attachment in _volume(aws, state["volumeId"])["Attachments"]:
         if attachment["InstanceId"] == state["instanceId"]:
-            return {"deviceName": attachment["Device"]}
+            return attachment
     return None
 
 
+def _read_attachment(aws: Aws, _identifier: str, state: Values) -> Values | None:
+    attachment = _attachment(aws, state)
+    return None if attachment is None else {"deviceName": attachment["Device"]}
+
+
 def _delete_attachment(aws: Aws, _identifier: str, state: Values) -> None:
+    """As the real provider: an instance that was stopped for this stays stopped."""
     if state.get("skipDestroy"):
         return
-    instance = state["instanceId"]
     if state.get("stopInstanceBeforeDetaching"):
-        aws.ec2.stop_instances(InstanceIds=[instance])
+        stop(aws, state["instanceId"])
+    if _attachment(aws, state) is None:
+        return
     aws.ec2.detach_volume(
-        VolumeId=state["volumeId"], InstanceId=instance, Device=state["deviceName"]
+        VolumeId=state["volumeId"],
+        InstanceId=state["instanceId"],
+        Device=state["deviceName"],
+        Force=state.get("forceDetach", False),
     )
+    left = _attachment(aws, state)
+    if left is not None:
+        # The real provider waits for minutes, to fail in the same way.
+        raise ProviderError(
+            f"{state['volumeId']} stays attached to {state['instanceId']}, in state "
+            f"{left['State']}: the instance runs, with the volume's file system mounted. Set "
+            "stopInstanceBeforeDetaching on the attachment."
+        )
 
 
 VOLUME_ATTACHMENT = Resource(

@@ -43,7 +43,7 @@ def engine_folder() -> Path | None:
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    quotas = {name: 50 for name in DEFAULTS if name != "rules_per_group_and_direction"}
+    quotas = {name: 50 for name in DEFAULTS if not name.startswith("rules_per_")}
     folder = tmp_path_factory.mktemp("emulator")
     with Emulator(folder, images=((IMAGE, "arm64"),), quotas=quotas) as emulator:
         yield emulator

@@ -48,6 +48,9 @@ VPC = "aws:ec2/vpc:Vpc"
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 MACHINE = "aws:ec2/instance:Instance"
+VOLUME = "aws:ebs/volume:Volume"
+KEY_ARN = "arn:aws:kms:ap-northeast-1:123456789012:key/k"
+DISK = {"availabilityZone": "ap-northeast-1a", "size": 1, "encrypted": True}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,10 @@ MACHINE = "aws:ec2/instance:Instance"
         (MACHINE, {**INSTANCE, "userData": "x" * 16385}, "16384 bytes, got 16385"),
         (MACHINE, {**INSTANCE, "userDataBase64": "%"}, "is not base64"),
         (MACHINE, {**INSTANCE, "volumeTags": {}}, "use rootBlockDevice.tags"),
+        (VOLUME, {**DISK, "kmsKeyId": "alias/disks"}, "'alias/disks' is not an ARN"),
+        (VOLUME, {**DISK, "encrypted": False, "kmsKeyId": KEY_ARN}, "needs encrypted"),
+        ("aws:kms/key:Key", {"deletionWindowInDays": 6}, "between 7 and 30, got 6"),
+        ("aws:kms/alias:Alias", {"name": "disks", "targetKeyId": "k"}, "must begin with alias/"),
         ("aws:iam/role:Role", {"assumeRolePolicy": "{"}, "is not JSON"),
         (
             "aws:iam/rolePolicy:RolePolicy",

@@ -46,12 +46,23 @@ def leftovers(client: Callable[[str], Any]) -> list[Any]:
         *ec2.describe_key_pairs()["KeyPairs"],
         *ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"],
         *instances,
+        *own_keys(client("kms")),
         *client("iam").list_roles()["Roles"],
         *client("iam").list_instance_profiles()["InstanceProfiles"],
         *client("route53").list_hosted_zones()["HostedZones"],
         *s3.list_buckets()["Buckets"],
         *ssm.describe_parameters()["Parameters"],
     ]
+
+
+def own_keys(kms: Any) -> list[Any]:
+    """The account's keys and aliases but those of AWS itself, and those about to be deleted."""
+    keys = [kms.describe_key(KeyId=k["KeyId"])["KeyMetadata"] for k in kms.list_keys()["Keys"]]
+    lasting = [k for k in keys if k["KeyState"] != "PendingDeletion"]
+    aliases = kms.list_aliases()["Aliases"]
+    managed = [a for a in aliases if a["AliasName"].startswith("alias/aws/")]
+    ids = {alias["TargetKeyId"] for alias in managed}
+    return [k for k in lasting if k["KeyId"] not in ids] + [a for a in aliases if a not in managed]
 
 
 def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], Any]) -> None:

@@ -230,12 +230,40 @@ kept = aws.ec2.Instance(
     tags=TAGS,
     opts=pulumi.ResourceOptions(provider=provider, delete_before_replace=True),
 )
+disk_keys = [
+    aws.kms.Key(
+        f"key-{name}",
+        description=WORD,
+        enable_key_rotation=not SECOND,
+        is_enabled=not (SECOND and name == "spare"),
+        deletion_window_in_days=8 if SECOND else 7,
+        policy=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [
+                    {
+                        "Sid": WORD,
+                        "Effect": "Allow",
+                        "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+                        "Action": "kms:*",
+                        "Resource": "*",
+                    }
+                ],
+            }
+        ),
+        tags=TAGS,
+        opts=options,
+    )
+    for name in ("disks", "spare")
+]
+aws.kms.Alias("alias", name="alias/disks", target_key_id=disk_keys[SECOND].key_id, opts=options)
 volume = aws.ebs.Volume(
     "volume",
     availability_zone="ap-northeast-1a",
     size=20 if SECOND else 10,
     type="gp3",
     encrypted=True,
+    kms_key_id=disk_keys[0].arn,
     tags=TAGS,
     opts=options,
 )
@@ -244,6 +272,7 @@ aws.ec2.VolumeAttachment(
     device_name="/dev/sdf",
     volume_id=volume.id,
     instance_id=instance.id,
+    stop_instance_before_detaching=True,
     opts=options,
 )
 eip = aws.ec2.Eip("mx", domain="vpc", tags=TAGS, opts=after_gateway)
