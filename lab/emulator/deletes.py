@@ -78,7 +78,9 @@ def delete_vpc(moto: Any, self: Any, vpc_id: str) -> Any:
         for endpoint in self.vpc_end_points.values()
         if endpoint.vpc_id == vpc_id and endpoint.state != "deleted"
     ]
-    if rest := [*subnets, *groups, *gateways, *tables, *endpoints]:
+    acls = [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]
+    own_acls = [acl.id for acl in acls if not acl.default]
+    if rest := [*subnets, *groups, *gateways, *tables, *endpoints, *own_acls]:
         raise DependencyViolationError(
             f"The vpc '{vpc_id}' has dependencies and cannot be deleted ({', '.join(rest)})."
         )
@@ -87,7 +89,10 @@ def delete_vpc(moto: Any, self: Any, vpc_id: str) -> Any:
     default = self.get_default_security_group(vpc_id)
     if default is not None:
         self._delete_security_group(vpc_id, default.id)
-    return moto(self, vpc_id)
+    deleted = moto(self, vpc_id)
+    for acl in acls:
+        del self.network_acls[acl.id]
+    return deleted
 
 
 CORRECTIONS = (

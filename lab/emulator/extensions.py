@@ -13,6 +13,7 @@ from typing import Any
 from moto.ec2.models.amis import AmiBackend
 
 from lab.emulator import (
+    acls,
     addresses,
     connect,
     deletes,
@@ -21,6 +22,7 @@ from lab.emulator import (
     images,
     instances,
     networks,
+    quotas,
     storage,
     volumes,
 )
@@ -28,6 +30,7 @@ from lab.emulator import (
 Correction = tuple[type, str, Callable[..., Any]]
 
 CORRECTIONS: tuple[Correction, ...] = (
+    *acls.CORRECTIONS,
     *addresses.CORRECTIONS,
     *connect.CORRECTIONS,
     *deletes.CORRECTIONS,
@@ -35,6 +38,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *groups.CORRECTIONS,
     *instances.CORRECTIONS,
     *networks.CORRECTIONS,
+    *quotas.CORRECTIONS,
     *storage.CORRECTIONS,
     *volumes.CORRECTIONS,
 )

@@ -12,7 +12,7 @@ from moto.ec2.models.internet_gateways import InternetGatewayBackend
 from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
 from moto.ec2.models.nat_gateways import NatGateway, NatGatewayBackend
 from moto.ec2.models.route_tables import Route, RouteBackend
-from moto.ec2.models.subnets import Subnet
+from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCBackend
 
@@ -55,6 +55,17 @@ def backend_init(moto: Any, self: Any, *arguments: Any, **named: Any) -> None:
     for store, of_vpc in ((self.route_tables, "vpc_id"), (self.network_acls, "vpc_id")):
         for identifier in [i for i, item in store.items() if getattr(item, of_vpc) == vpc.id]:
             store.pop(identifier)
+
+
+def create_subnet(moto: Any, self: Any, vpc_id: str, *arguments: Any, **named: Any) -> Any:
+    """moto makes a zone's first subnet its default one, with public addresses, in whatever VPC.
+
+    Only a default VPC has such ("Default VPCs", VPC User Guide).
+    """
+    subnet = moto(self, vpc_id, *arguments, **named)
+    if not self.get_vpc(vpc_id).is_default:
+        subnet.default_for_az = subnet.map_public_ip_on_launch = False
+    return subnet
 
 
 def request_ip(moto: Any, self: Any, ip: str, instance: Any) -> None:
@@ -212,6 +223,7 @@ CORRECTIONS = (
     (EC2Backend, "__init__", backend_init),
     (VPCBackend, "create_vpc", create_vpc),
     (VPCBackend, "modify_vpc_endpoint", modify_vpc_endpoint),
+    (SubnetBackend, "create_subnet", create_subnet),
     (Subnet, "request_ip", request_ip),
     (InternetGatewayBackend, "create_internet_gateway", create_internet_gateway),
     (NatGatewayBackend, "create_nat_gateway", create_nat_gateway),

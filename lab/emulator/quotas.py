@@ -1,30 +1,82 @@
-"""AWS's default quotas that a mail system can meet ("Amazon VPC quotas", VPC User Guide).
+"""AWS's default quotas that a mail system can meet, in force and by Service Quotas' own API.
 
+The values are the defaults of "Amazon VPC quotas", VPC User Guide; the codes are Service Quotas'.
 They are per Region and adjustable: `GATEPOST_EMULATOR_QUOTAS=vpcs=20,elastic_ips=10` raises them
 as a quota increase does in an account.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass
+from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
+from moto.servicequotas.models import ServiceQuotasBackend
+from moto.servicequotas.responses import ServiceQuotasResponse
 
-DEFAULTS = {
-    "elastic_ips": 5,
-    "internet_gateways": 5,
-    "nat_gateways_per_zone": 5,
-    "peerings_per_vpc": 50,
-    "rules_per_group_and_direction": 60,
-    "vpcs": 5,
+
+@dataclass(frozen=True, kw_only=True)
+class Quota:
+    """`error` is the API's error code beyond the quota; None where the emulator does not count."""
+
+    service: str = "vpc"
+    code: str
+    title: str
+    default: int
+    error: str | None = None
+
+
+QUOTAS = {
+    "elastic_ips": Quota(
+        service="ec2",
+        code="L-0263D0A3",
+        title="EC2-VPC Elastic IPs",
+        default=5,
+        error="AddressLimitExceeded",
+    ),
+    "groups_per_interface": Quota(
+        code="L-2AFB9258", title="Security groups per network interface", default=5
+    ),
+    "internet_gateways": Quota(
+        code="L-A4707A72",
+        title="Internet gateways per Region",
+        default=5,
+        error="InternetGatewayLimitExceeded",
+    ),
+    "nat_gateways_per_zone": Quota(
+        code="L-FE5A380F",
+        title="NAT gateways per Availability Zone",
+        default=5,
+        error="NatGatewayLimitExceeded",
+    ),
+    "peerings_per_vpc": Quota(
+        code="L-7E9ECCDB",
+        title="Active VPC peering connections per VPC",
+        default=50,
+        error="VpcPeeringConnectionLimitExceeded",
+    ),
+    "routes_per_table": Quota(code="L-93826ACB", title="Routes per route table", default=500),
+    # The final entry, which denies, counts.
+    "rules_per_acl_and_direction": Quota(
+        code="L-2AEEBF1A",
+        title="Rules per network ACL",
+        default=20,
+        error="NetworkAclEntryLimitExceeded",
+    ),
+    "rules_per_group_and_direction": Quota(
+        code="L-0EA8095F",
+        title="Inbound or outbound rules per security group",
+        default=60,
+        error="RulesPerSecurityGroupLimitExceeded",
+    ),
+    "vpcs": Quota(code="L-F678F1CE", title="VPCs per Region", default=5, error="VpcLimitExceeded"),
 }
-ERRORS = {
-    "elastic_ips": "AddressLimitExceeded",
-    "internet_gateways": "InternetGatewayLimitExceeded",
-    "nat_gateways_per_zone": "NatGatewayLimitExceeded",
-    "peerings_per_vpc": "VpcPeeringConnectionLimitExceeded",
-    "rules_per_group_and_direction": "RulesPerSecurityGroupLimitExceeded",
-    "vpcs": "VpcLimitExceeded",
+DEFAULTS = {name: quota.default for name, quota in QUOTAS.items()}
+SERVICES = {
+    "ec2": "Amazon Elastic Compute Cloud (Amazon EC2)",
+    "vpc": "Amazon Virtual Private Cloud (Amazon VPC)",
 }
 
 
@@ -41,9 +93,58 @@ def limit(name: str) -> int:
 
 def check(name: str, used: int, wanted: int = 1) -> None:
     """Raise AWS's error when `wanted` more would exceed the quota."""
+    error = QUOTAS[name].error
+    if error is None:
+        raise ValueError(f"{name}: no error code is known for this quota")
     if used + wanted > limit(name):
         raise EC2ClientError(
-            ERRORS[name],
+            error,
             f"{used} of the quota of {limit(name)} {name.replace('_', ' ')} are in use; "
             "raise the quota or delete some.",
         )
+
+
+def get_service_quota(moto: Any, self: Any, service_code: str, quota_code: str) -> dict[str, Any]:
+    """moto knows defaults of VPC only, an older one of routes among them, and no increases."""
+    name = _named(service_code, quota_code)
+    if name is None:
+        return moto(self, service_code, quota_code)
+    return _described(self, name, limit(name))
+
+
+def get_default_quota(_moto: Any, self: Any) -> str:
+    """GetAWSDefaultServiceQuota, which moto lacks."""
+    request = json.loads(self.body)
+    service, code = request["ServiceCode"], request["QuotaCode"]
+    name = _named(service, code)
+    if name is None:
+        return json.dumps({"Quota": self.backend.get_service_quota(service, code)})
+    return json.dumps({"Quota": _described(self.backend, name, DEFAULTS[name])})
+
+
+def _named(service: str, code: str) -> str | None:
+    found = (name for name, q in QUOTAS.items() if (q.service, q.code) == (service, code))
+    return next(found, None)
+
+
+def _described(backend: Any, name: str, value: int) -> dict[str, Any]:
+    """The ServiceQuota object of the Service Quotas API."""
+    quota = QUOTAS[name]
+    owner = f"{backend.region_name}:{backend.account_id}"
+    return {
+        "Adjustable": True,
+        "GlobalQuota": False,
+        "QuotaArn": f"arn:aws:servicequotas:{owner}:{quota.service}/{quota.code}",
+        "QuotaCode": quota.code,
+        "QuotaName": quota.title,
+        "ServiceCode": quota.service,
+        "ServiceName": SERVICES[quota.service],
+        "Unit": "None",
+        "Value": float(value),
+    }
+
+
+CORRECTIONS = (
+    (ServiceQuotasBackend, "get_service_quota", get_service_quota),
+    (ServiceQuotasResponse, "get_aws_default_service_quota", get_default_quota),
+)

@@ -13,7 +13,7 @@ from emulated import Emulator
 from lab.emulator.quotas import DEFAULTS
 
 IMAGE = "ami-0123456789abcdef0"
-RAISED = {name: 100 for name in DEFAULTS if name != "rules_per_group_and_direction"}
+RAISED = {name: 100 for name in DEFAULTS if not name.startswith("rules_per_")}
 
 
 @pytest.fixture(scope="session")
