@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,7 @@ def made(session: boto3.Session) -> SimpleNamespace:
     _make_networks(ec2, ids)
     _make_groups(ec2, ids)
     _make_instances(ec2, session.client("iam"), ids)
+    _make_volumes(ec2, session.client("kms"), ids)
     _make_zones(session.client("route53"), ids)
     ec2.modify_address_attribute(AllocationId=ids.eip, DomainName="mx.corp.test")
     return ids
@@ -87,6 +89,11 @@ def _make_groups(ec2: Any, ids: SimpleNamespace) -> None:
     )
 
 
+def launch(ec2: Any, **request: Any) -> str:
+    common = {"ImageId": IMAGE, "InstanceType": "t4g.small", "MinCount": 1, "MaxCount": 1}
+    return ec2.run_instances(**common, **request)["Instances"][0]["InstanceId"]
+
+
 def _make_instances(ec2: Any, iam: Any, ids: SimpleNamespace) -> None:
     trust = (
         '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", '
@@ -96,10 +103,9 @@ def _make_instances(ec2: Any, iam: Any, ids: SimpleNamespace) -> None:
     iam.create_instance_profile(InstanceProfileName="relay-profile", Path="/mail/")
     iam.add_role_to_instance_profile(InstanceProfileName="relay-profile", RoleName="relay-role")
     ec2.import_key_pair(KeyName="admin", PublicKeyMaterial=KEY.encode())
-    common = {"ImageId": IMAGE, "InstanceType": "t4g.small", "MinCount": 1, "MaxCount": 1}
     tags = [{"Key": "Name", "Value": "relay"}, {"Key": "gatepost:role", "Value": "relay"}]
-    ids.relay = ec2.run_instances(
-        **common,
+    ids.relay = launch(
+        ec2,
         SubnetId=ids.dmz,
         PrivateIpAddress="10.0.1.10",
         SecurityGroupIds=[ids.group],
@@ -108,9 +114,9 @@ def _make_instances(ec2: Any, iam: Any, ids: SimpleNamespace) -> None:
         UserData=USER_DATA,
         MetadataOptions={"HttpTokens": "required", "HttpPutResponseHopLimit": 2},
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
-    )["Instances"][0]["InstanceId"]
-    ids.plain = ec2.run_instances(**common, SubnetId=ids.inside)["Instances"][0]["InstanceId"]
-    gone = ec2.run_instances(**common, SubnetId=ids.inside)["Instances"][0]["InstanceId"]
+    )
+    ids.plain = launch(ec2, SubnetId=ids.inside)
+    gone = launch(ec2, SubnetId=ids.inside)
     ec2.terminate_instances(InstanceIds=[gone])
     allocation = ec2.allocate_address(Domain="vpc")
     ids.eip, ids.public_ip = allocation["AllocationId"], allocation["PublicIp"]
@@ -118,6 +124,19 @@ def _make_instances(ec2: Any, iam: Any, ids: SimpleNamespace) -> None:
     ids.connect = ec2.create_instance_connect_endpoint(
         SubnetId=ids.inside, SecurityGroupIds=[ids.group]
     )["InstanceConnectEndpoint"]["InstanceConnectEndpointId"]
+
+
+def _make_volumes(ec2: Any, kms: Any, ids: SimpleNamespace) -> None:
+    ids.key = kms.create_key()["KeyMetadata"]["Arn"]
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "Name", "Value": "queue"}]}]
+    place = {"AvailabilityZone": f"{REGION}a"}
+    ids.queue = ec2.create_volume(
+        **place, Size=5, Encrypted=True, KmsKeyId=ids.key, TagSpecifications=tags
+    )["VolumeId"]
+    ids.spare = ec2.create_volume(**place, Size=6)["VolumeId"]
+    ec2.attach_volume(VolumeId=ids.queue, InstanceId=ids.relay, Device="/dev/sdf")
+    ids.stopped = launch(ec2, SubnetId=ids.inside)
+    ec2.stop_instances(InstanceIds=[ids.stopped])
 
 
 def _make_zones(route53: Any, ids: SimpleNamespace) -> None:
@@ -243,6 +262,29 @@ def test_an_instance_with_nothing(world: World, made: SimpleNamespace) -> None:
 
 def test_only_running_instances(world: World, made: SimpleNamespace) -> None:
     assert {item.id for item in world.instances} == {made.relay, made.plain}
+
+
+def test_stopped_instances(world: World, made: SimpleNamespace) -> None:
+    assert world.stopped == (made.stopped,)
+
+
+def test_a_start_is_told_by_its_time(session: boto3.Session, made: SimpleNamespace) -> None:
+    found = session.client("ec2").describe_instances(InstanceIds=[made.plain])
+    launched = found["Reservations"][0]["Instances"][0]["LaunchTime"]
+    plain = named(read_world(session, REGION).instances, made.plain)
+    assert datetime.fromisoformat(plain.launched) == launched
+
+
+def test_volumes_without_those_of_the_roots(world: World, made: SimpleNamespace) -> None:
+    assert {volume.id for volume in world.volumes} == {made.queue, made.spare}
+    queue = named(world.volumes, made.queue)
+    assert (queue.name, queue.size, queue.zone) == ("queue", 5, f"{REGION}a")
+    assert (queue.encrypted, queue.kms_key) == (True, made.key)
+    assert (queue.instance, queue.device) == (made.relay, "/dev/sdf")
+    assert datetime.fromisoformat(queue.attached or "").tzinfo is not None
+    spare = named(world.volumes, made.spare)
+    assert (spare.name, spare.encrypted, spare.kms_key) == ("", False, None)
+    assert (spare.instance, spare.device, spare.attached) == (None, None, None)
 
 
 def test_connect_endpoint(world: World, made: SimpleNamespace) -> None:

@@ -11,6 +11,7 @@ from botocore.stub import Stubber
 from lab.world import dns, networks
 from lab.world.machines import read_instances
 from lab.world.read import WorldError
+from lab.world.volumes import read_volumes
 
 INSTANCE = {
     "InstanceId": "i-1",
@@ -69,6 +70,17 @@ def test_an_instance_with_two_interfaces() -> None:
     )
     with pytest.raises(WorldError, match="i-1 has 2 network interfaces"):
         read_instances(ec2, iam=None)
+
+
+def test_a_volume_of_several_instances() -> None:
+    attachments = [{"InstanceId": "i-1"}, {"InstanceId": "i-2"}]
+    ec2 = stubbed(
+        "ec2",
+        describe_instances={"Reservations": []},
+        describe_volumes={"Volumes": [{"VolumeId": "vol-1", "Attachments": attachments}]},
+    )
+    with pytest.raises(WorldError, match="vol-1 is attached to i-1, i-2"):
+        read_volumes(ec2)
 
 
 def record_zone(record: dict[str, Any]) -> Any:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab.world.model import Instance, World
+from lab.world.model import Instance, Volume, World
 from lab.world.read import from_json, to_json
 from tests.lab.network.worlds import company
 
@@ -18,6 +18,8 @@ worlds = st.builds(
     account=st.text(),
     pointers=st.lists(st.tuples(st.text(), st.text())).map(tuple),
     instances=st.lists(st.from_type(Instance), max_size=3).map(tuple),
+    stopped=st.lists(st.text()).map(tuple),
+    volumes=st.lists(st.from_type(Volume), max_size=3).map(tuple),
 )
 
 
