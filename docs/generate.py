@@ -1,0 +1,124 @@
+"""Write the pages that follow from the model: `python docs/generate.py`; a test compares them."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS.parent))
+
+from model import acl, flows  # noqa: E402
+from model.settings import Branch, Disks, Environment, Hub, Relay  # noqa: E402
+
+NETWORK = IPv4Network("10.1.0.0/16")
+SUPERNET = IPv4Network("192.168.0.0/16")
+SHELL_SUBNET = IPv4Network("10.1.11.0/24")
+HUB = IPv4Address("10.1.11.5")
+
+UNFILTERED = """\
+## What AWS does not filter
+
+Neither groups nor ACLs see the VPC resolver (base address + 2, 169.254.169.253), DHCP, instance
+metadata (169.254.169.254), time sync (169.254.169.123) and the subnet's router (VPC User Guide,
+"Security groups", "Network ACL basics"). Metadata has a fence on each machine: its own nftables
+lets root alone reach it. Groups cannot match names: packages and S3 are therefore HTTP(S) to
+anywhere. A name server that leaks data through the resolver is not stopped here.
+"""
+
+
+def firewall_page() -> str:
+    """The table of flows in both modes, and the DMZ's ACL, as a page."""
+    parts = [
+        "# The firewall\n\nGenerated from `model/flows.py` and `model/acl.py` by"
+        " `docs/generate.py`. What is not in a table does not pass; replies pass by the groups'"
+        " state. The check *a probe of every pair of hosts equals the table of flows* compares"
+        " this with real packets.\n",
+        "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
+        "With `outbound: direct` the hub's line to the relay becomes:\n\n"
+        + _flows(flows.environment_firewall("direct", SUPERNET), only_source=flows.HUB),
+        "## A branch\n\n" + _flows(flows.branch_firewall(HUB)),
+        "## The DMZ's network ACL\n\nStateless, at the border of the DMZ's subnets; here for the"
+        f" network {NETWORK} and the branches {SUPERNET}.\n\n"
+        + _acl(acl.dmz_acl(NETWORK, SUPERNET, SHELL_SUBNET)),
+        UNFILTERED,
+    ]
+    return "\n".join(parts)
+
+
+def settings_page() -> str:
+    """Every setting of a stack file, from the model's own words."""
+    parts = [
+        "# Settings\n\nGenerated from `model/settings.py` by `docs/generate.py`. A stack file has"
+        " `gatepost:kind`, and the settings of that kind under `gatepost:environment` or"
+        " `gatepost:branch`. A key that is not listed here is refused.\n"
+    ]
+    for title, cls in (
+        ("gatepost:environment", Environment),
+        ("gatepost:environment.relays[]", Relay),
+        ("gatepost:environment.hub", Hub),
+        ("disks, of an environment or a branch", Disks),
+        ("gatepost:branch", Branch),
+    ):
+        parts.append(f"## {title}\n\n{cls.__doc__}\n\n{_settings(cls)}")
+    return "\n".join(parts)
+
+
+def _flows(firewall: flows.Firewall, only_source: str = "") -> str:
+    rows = [
+        (flow.source, flow.destination, f"tcp {flow.port}", flow.why)
+        for flow in firewall.flows
+        if not only_source or (flow.source == only_source and flow.port == 25)
+    ]
+    return _table(("from", "to", "port", "why"), rows)
+
+
+def _acl(rules: tuple[acl.AclRule, ...]) -> str:
+    rows = []
+    for rule in sorted(rules, key=lambda rule: (rule.egress, rule.number)):
+        what = rule.protocol if rule.protocol != "-1" else "all"
+        if rule.ports:
+            low, high = rule.ports
+            what += f" {low}" if low == high else f" {low} to {high}"
+        if rule.icmp:
+            what += f" type {rule.icmp[0]} code {rule.icmp[1]}"
+        rows.append(
+            (
+                "out" if rule.egress else "in",
+                str(rule.number),
+                "allow" if rule.allow else "deny",
+                what,
+                str(rule.cidr),
+                rule.why,
+            )
+        )
+    return _table(("way", "number", "does", "what", "peer", "why"), rows)
+
+
+def _settings(cls: type[Any]) -> str:
+    rows = []
+    for field in dataclasses.fields(cls):
+        default = "required"
+        if field.default is not dataclasses.MISSING:
+            value = field.default
+            plain = not dataclasses.is_dataclass(value) and value != ""
+            default = (
+                f"`{str(value).lower() if isinstance(value, bool) else value}`" if plain else ""
+            )
+        rows.append((f"`{field.name}`", default, field.metadata["doc"]))
+    return _table(("key", "default", "meaning"), rows)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [f"| {' | '.join(row)} |" for row in (head, tuple("---" for _ in head), *rows)]
+    return "\n".join(lines) + "\n"
+
+
+PAGES = {"firewall.md": firewall_page, "settings.md": settings_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())
