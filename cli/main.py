@@ -8,6 +8,7 @@ from pathlib import Path
 
 from checks.suite import Failed
 from cli import commands
+from cli.image import update as image_update
 from cli.words import complain
 from lab.errors import LabError
 
@@ -45,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     lab.set_defaults(run=commands.main_job, stacks=[], json=False)
     _lab_commands(lab.add_subparsers(metavar="COMMAND"))
+    image = areas.add_parser("image", help="the hosts' pinned Debian images")
+    update = image.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "update", help="pin Debian's newest image for one host, in its stack file"
+    )
+    update.add_argument("stack", metavar="STACK")
+    update.add_argument("host", metavar="HOST")
+    update.set_defaults(run=lambda arguments: image_update(arguments, commands.PROJECT))
     return parser
 
 
