@@ -22,6 +22,7 @@ from lab.session import Lab, Says
 from lab.waiting import wait_for
 
 ROOT = Path(__file__).parents[3]
+PRIVATE = ("unshare", "--mount", "--propagation", "private")
 END_LIMIT = 20.0
 """Seconds for a lab to end."""
 SETTLE_LIMIT = 15.0
@@ -246,6 +247,8 @@ def _read(pid: int, name: str) -> str:
         return Path(f"/proc/{pid}/{name}").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return ""
+    except PermissionError:  # a container's own PID 1 may be beyond even root
+        return ""
 
 
 def _lines(path: str) -> Sequence[str]:
@@ -261,8 +264,7 @@ def _control_groups(state: Path) -> list[str]:
     """The lab's folders in the cgroup2 hierarchy, which is mounted for the look (cgroups(7))."""
     script = 'mount -t cgroup2 cgroup2 /mnt && find /mnt -maxdepth 1 -name "$1"'
     done = subprocess.run(
-        ["unshare", "--mount", "--propagation", "private", "sh", "-ec", script, "sh"]
-        + [lab_group(state)],
+        [*PRIVATE, "sh", "-ec", script, "sh", lab_group(state)],
         capture_output=True,
         text=True,
         check=True,
