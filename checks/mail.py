@@ -16,9 +16,6 @@ INSIDE_MAIL = "/var/mail/vhosts"
 OUTSIDE_MAIL = "/var/mail"
 """Where Maildirs lie, DOMAIN/USER/new/: on our hosts, and on the hosts of the Internet."""
 
-LIMIT = 30.0
-"""Seconds within which a message must have come; a hop takes some 0.1 s."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Copy:
@@ -59,14 +56,14 @@ def copies(scene: Scene, word: str) -> list[Copy]:
 
 def wait_for(scene: Scene, word: str, addresses: set[str]) -> list[Copy]:
     """Wait until each address has a copy, then return all copies there are."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + scene.limit
     while True:
         found = copies(scene, word)
         if addresses <= {copy.address for copy in found}:
             return found
         if time.monotonic() > deadline:
             missing = ", ".join(sorted(addresses - {copy.address for copy in found}))
-            raise Failed(f"nothing came to {missing} within {LIMIT:.0f} s; {_queues(scene)}")
+            raise Failed(f"nothing came to {missing} within {scene.limit:g} s; {_queues(scene)}")
         time.sleep(0.05)
 
 

@@ -8,9 +8,6 @@ from collections.abc import Callable
 from checks.mail import copies, send, wait_for
 from checks.suite import Check, Failed, Scene, expect
 
-LIMIT = 30.0
-"""Seconds to wait for a queue or a service to be as it should."""
-
 
 def checks(_: Scene) -> list[Check]:
     """The hub's absence, then that nothing is left over."""
@@ -24,17 +21,22 @@ def hub_down(scene: Scene) -> str:
     expect(scene.run(hub, ["systemctl", "stop", "postfix"], limit=100).code == 0, "stop failed")
     try:
         word = send(scene, sender.name, f"a@{sender.domain}", recipient)
-        wait_until(lambda: recipient in _queue(scene, relay), f"{relay} to queue for {recipient}")
+        wait_until(
+            scene, lambda: recipient in _queue(scene, relay), f"{relay} to queue for {recipient}"
+        )
         expect(not copies(scene, word), "a copy was delivered though the hub was down")
     finally:
         scene.run(hub, ["systemctl", "start", "postfix"], limit=100)
     wait_until(
+        scene,
         lambda: scene.run(hub, ["systemctl", "is-active", "postfix"]).out.strip() == "active",
         f"postfix on {hub}",
     )
     scene.run(relay, ["postqueue", "-f"])
     found = wait_for(scene, word, {recipient})
-    wait_until(lambda: recipient not in _queue(scene, relay), f"the queue of {relay} to empty")
+    wait_until(
+        scene, lambda: recipient not in _queue(scene, relay), f"the queue of {relay} to empty"
+    )
     found = copies(scene, word)
     expect(len(found) == 1, f"{recipient} should have one copy, has {len(found)}")
     return f"queued at {relay}, delivered once after the hub's return"
@@ -44,18 +46,19 @@ def empty_queues(scene: Scene) -> str:
     """no queue holds anything: no loop, no backscatter, nothing stuck"""
     for host in [*scene.hosts, *scene.outside]:
         wait_until(
+            scene,
             lambda name=host.name: "empty" in _queue(scene, name),
             f"an empty queue on {host.name}; it holds {_queue(scene, host.name)!r}",
         )
     return f"{len(scene.hosts) + len(scene.outside)} queues"
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(scene: Scene, condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition, or fail by saying what did not come."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + scene.limit
     while not condition():
         if time.monotonic() > deadline:
-            raise Failed(f"waited {LIMIT:.0f} s for {what}")
+            raise Failed(f"waited {scene.limit:g} s for {what}")
         time.sleep(0.1)
 
 

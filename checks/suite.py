@@ -11,6 +11,9 @@ from typing import Any
 
 from checks.deployment import Deployment, MailHost, OutsideHost, mail_hosts
 
+LIMIT = 30.0
+"""Seconds within which a message must have come or a service be up; a hop takes some 0.1 s."""
+
 
 class Failed(Exception):
     """A check's finding: what was expected, what was found, and where."""
@@ -33,10 +36,14 @@ class Verdict:
 
 
 class Scene:
-    """What the checks ask again and again of one deployment: who is who."""
+    """What the checks ask again and again of one deployment: who is who.
 
-    def __init__(self, deployment: Deployment) -> None:
+    `limit` is how long (seconds) a check waits for mail, a queue or a service.
+    """
+
+    def __init__(self, deployment: Deployment, *, limit: float = LIMIT) -> None:
         self.deployment = deployment
+        self.limit = limit
         self.run = deployment.run
 
     @cached_property

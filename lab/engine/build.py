@@ -36,16 +36,27 @@ def ensure_engine(cache: Path, progress: Progress) -> Path:
     The first build takes minutes (it compiles Pulumi); `progress` is given a line for each step
     and each package. Two labs that need it at once build it once. Raises BuildError.
     """
-    wanted = pinned_version()
-    installed = shutil.which("pulumi")
-    if installed and (found := command_version([installed, "version"])) and found >= wanted:
-        return Path(installed).parent
-    folder = cache / "engine" / f"v{dotted(wanted)}"
+    if found := find_engine(cache):
+        return found
+    folder = _built_folder(cache)
     engine = folder / "pulumi"
     with _locked(folder):
         if not engine.exists():
-            _build(engine, wanted, cache, progress)
+            _build(engine, pinned_version(), cache, progress)
     return folder
+
+
+def find_engine(cache: Path) -> Path | None:
+    """The folder of a `pulumi` that needs no building, None without one."""
+    installed = shutil.which("pulumi")
+    if installed and (command_version([installed, "version"]) or ()) >= pinned_version():
+        return Path(installed).parent
+    folder = _built_folder(cache)
+    return folder if (folder / "pulumi").exists() else None
+
+
+def _built_folder(cache: Path) -> Path:
+    return cache / "engine" / f"v{dotted(pinned_version())}"
 
 
 def pinned_version() -> Version:

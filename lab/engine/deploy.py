@@ -22,7 +22,7 @@ from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
 from lab.errors import LabError
 
-END_SECONDS = 15
+END_SECONDS = 5
 """How long an interrupted engine may take to end by itself before it is killed."""
 FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
 """Variables that children must not inherit: a real account, or Python without bytecode, which
@@ -191,17 +191,20 @@ class Engine:
 
 def _end(child: subprocess.Popen[str]) -> None:
     """End the child's session: first politely, since an engine that is killed leaves its lock."""
-    if child.poll() is None:
-        os.killpg(child.pid, signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(END_SECONDS)
-    for process in _session(child.pid):
-        # Plugins have process groups of their own, but share the session.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
-    child.wait()
-    if child.stdout is not None:
-        child.stdout.close()
+    try:
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(END_SECONDS)
+    finally:
+        # Even when the wait is interrupted again. Plugins have process groups of their own, but
+        # share the session.
+        for process in _session(child.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
 
 
 def _session(leader: int) -> list[int]:

@@ -401,3 +401,16 @@ def test_a_bucket_policy_is_kept_and_not_enforced(client: Callable[[str], Any]) 
     s3.put_bucket_policy(Bucket="kept", Policy=policy)
     s3.put_object(Bucket="kept", Key="a", Body=b"x")
     assert s3.get_bucket_policy(Bucket="kept")["Policy"] == policy
+
+
+def test_a_versioned_bucket_can_be_emptied(client: Callable[[str], Any]) -> None:
+    s3 = client("s3")
+    where = {"LocationConstraint": "ap-northeast-1"}
+    s3.create_bucket(Bucket="versioned", CreateBucketConfiguration=where)
+    s3.put_bucket_versioning(Bucket="versioned", VersioningConfiguration={"Status": "Enabled"})
+    s3.put_object(Bucket="versioned", Key="a", Body=b"x")
+    s3.delete_object(Bucket="versioned", Key="a")
+    found = s3.list_object_versions(Bucket="versioned")
+    for entry in (*found["Versions"], *found["DeleteMarkers"]):
+        s3.delete_object(Bucket="versioned", Key="a", VersionId=entry["VersionId"])
+    s3.delete_bucket(Bucket="versioned")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ import pytest
 from emulated import Emulator
 
 from lab.emulator.quotas import DEFAULTS
-from lab.engine.build import command_version, pinned_version
+from lab.engine.build import find_engine
 from lab.engine.deploy import Engine
+from lab.session import cache_folder
 
 IMAGE = "ami-0123456789abcdef0"
 REGION = "ap-northeast-1"
-CACHE = Path.home() / ".cache" / "gatepost"
 PREAMBLE = """
 import json
 import pulumi
@@ -27,18 +26,6 @@ provider = aws.Provider(
 )
 options = pulumi.ResourceOptions(provider=provider)
 """
-
-
-def engine_folder() -> Path | None:
-    """An engine that is there already; tests do not spend minutes on building one."""
-    version = ".".join(map(str, pinned_version()))
-    built = CACHE / "engine" / f"v{version}"
-    if (built / "pulumi").exists():
-        return built
-    installed = shutil.which("pulumi")
-    if installed and (command_version([installed, "version"]) or ()) >= pinned_version():
-        return Path(installed).parent
-    return None
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +71,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, emulator: Emulator) -> Iterator[Project]:
-    engine = engine_folder()
+    engine = find_engine(cache_folder())
     if engine is None:
         pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
     made = Project(tmp_path, engine, emulator.endpoint)

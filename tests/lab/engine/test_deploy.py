@@ -1,0 +1,143 @@
+"""The driver around the real engine; programs without a provider keep these tests short."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.engine.build import find_engine
+from lab.engine.deploy import Engine, EngineError
+from lab.session import cache_folder
+
+LIMIT_SECONDS = 30
+STACK_FILE = "config:\n  gatepost:word: hello\n"
+PROGRAM = """
+import pulumi
+from words import WORD
+pulumi.export("word", WORD)
+pulumi.export("config", pulumi.Config().require("word"))
+pulumi.export("hidden", pulumi.Output.secret("hunter2"))
+"""
+
+
+def engine_folder() -> Path:
+    found = find_engine(cache_folder())
+    return found or pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "stacks").mkdir(parents=True)
+    (folder / "Pulumi.yaml").write_text("name: gatepost\nruntime: python\nstackConfigDir: stacks\n")
+    (folder / "stacks" / "Pulumi.dev.yaml").write_text(STACK_FILE)
+    (folder / "words.py").write_text("WORD = 'one'\n")
+    (folder / "__main__.py").write_text(PROGRAM)
+    return folder
+
+
+@pytest.fixture
+def engine(tmp_path: Path, project: Path) -> Engine:
+    return Engine(
+        engine=engine_folder(),
+        state=tmp_path / "state",
+        project=project,
+        endpoint="http://127.0.0.1:1",
+    )
+
+
+def test_an_edited_program_is_picked_up_and_the_project_stays_clean(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    assert engine.up("dev").outputs == {"word": "one", "config": "hello", "hidden": "hunter2"}
+    (project / "words.py").write_text("WORD = 'two, longer'\n")
+    assert engine.up("dev").outputs["word"] == "two, longer"
+    assert engine.outputs("dev")["word"] == "two, longer"
+    assert (project / "stacks" / "Pulumi.dev.yaml").read_text() == STACK_FILE
+    assert not list(project.rglob("__pycache__"))
+    assert (tmp_path / "state" / "passphrase").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_programs_error_is_readable(engine: Engine, project: Path) -> None:
+    (project / "words.py").write_text("WORD = 1 / 0\n")
+    with pytest.raises(EngineError) as caught:
+        engine.preview("dev")
+    said = str(caught.value)
+    assert "words.py" in said
+    assert "WORD = 1 / 0" in said
+    assert said.count("ZeroDivisionError: division by zero") == 1
+    assert "pulumi/automation" not in said
+
+
+def test_a_lock_left_by_a_killed_engine_is_cancelled(engine: Engine, tmp_path: Path) -> None:
+    engine.up("dev")
+    locks = tmp_path / "state" / "pulumi" / ".pulumi" / "locks" / "organization" / "gatepost"
+    stale = locks / "dev" / "00000000-0000-0000-0000-000000000000.json"
+    stale.parent.mkdir(parents=True, exist_ok=True)
+    stale.write_text('{"pid": 1, "username": "x", "hostname": "x"}')
+    assert engine.up("dev").same == 1
+    assert not stale.exists()
+
+
+HANGING = """
+import pathlib, time
+import pulumi
+pathlib.Path({started!r}).write_text("x")
+time.sleep(600)
+"""
+DRIVER = """
+import sys
+from pathlib import Path
+from lab.engine.deploy import Engine
+folder, state, project = map(Path, sys.argv[1:])
+Engine(engine=folder, state=state, project=project, endpoint="http://127.0.0.1:1").up("dev")
+"""
+
+
+def test_an_interrupt_ends_everything(engine: Engine, project: Path, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    (project / "__main__.py").write_text(HANGING.format(started=str(started)))
+    driver = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(engine_folder()), str(tmp_path / "state"), str(project)],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait(started.exists, "the program to start")
+        assert processes(tmp_path)
+        driver.send_signal(signal.SIGINT)
+        driver.wait(LIMIT_SECONDS)
+    finally:
+        driver.kill()
+        driver.wait()
+    assert processes(tmp_path) == []
+
+
+def wait(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + LIMIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {LIMIT_SECONDS} s for {what}"
+        time.sleep(0.05)
+
+
+def processes(folder: Path) -> list[str]:
+    """Command lines of processes that name `folder` or run in it, but for this one."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            command = (entry / "cmdline").read_text().replace("\0", " ")
+            where = os.readlink(entry / "cwd")
+        except OSError:
+            continue
+        if str(folder) in command or where.startswith(str(folder)):
+            found.append(command)
+    return found

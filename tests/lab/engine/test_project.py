@@ -1,0 +1,75 @@
+"""The copy of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab.engine.project import ProjectError, mirror
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    for name, text in {
+        "__main__.py": "x = 1\n",
+        "model/a.py": "a = 1\n",
+        "stacks/Pulumi.dev.yaml": "config:\n  gatepost:users: [a]\n",
+        ".venv/lib/big.py": "",
+        ".git/config": "",
+        ".lab/state": "",
+        "model/__pycache__/a.pyc": "",
+    }.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return folder
+
+
+def files(folder: Path) -> set[str]:
+    return {str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file()}
+
+
+def test_only_the_projects_own_files_are_copied(source: Path, tmp_path: Path) -> None:
+    mirror(source, tmp_path / "copy")
+    assert files(tmp_path / "copy") == {"__main__.py", "model/a.py", "stacks/Pulumi.dev.yaml"}
+
+
+def test_changes_and_deletions_follow(source: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    mirror(source, copy)
+    untouched = (copy / "__main__.py").stat().st_ino, (copy / "__main__.py").stat().st_mtime_ns
+    bytecode = copy / "model" / "__pycache__" / "b.pyc"
+    bytecode.parent.mkdir()
+    bytecode.write_text("kept")
+    (source / "model" / "a.py").write_text("a = 2\n")
+    (source / "model" / "b.py").write_text("b = 1\n")
+    mirror(source, copy)
+    assert (copy / "model" / "a.py").read_text() == "a = 2\n"
+    (source / "model" / "a.py").unlink()
+    mirror(source, copy)
+    assert not (copy / "model" / "a.py").exists()
+    status = (copy / "__main__.py").stat()
+    assert (status.st_ino, status.st_mtime_ns) == untouched
+    assert bytecode.exists()
+
+
+def test_the_engines_salt_survives_an_edited_stack_file(source: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    mirror(source, copy)
+    with (copy / "stacks" / "Pulumi.dev.yaml").open("a") as stream:
+        stream.write("encryptionsalt: v1:abc\n")
+    stack = source / "stacks" / "Pulumi.dev.yaml"
+    stack.write_text("config:\n  gatepost:users: [b]\nencryptionsalt: v1:real\n")
+    mirror(source, copy)
+    copied = yaml.safe_load((copy / "stacks" / "Pulumi.dev.yaml").read_text())
+    assert copied == {"config": {"gatepost:users": ["b"]}, "encryptionsalt": "v1:abc"}
+
+
+def test_encrypted_configuration_is_refused(source: Path, tmp_path: Path) -> None:
+    stack = source / "stacks" / "Pulumi.dev.yaml"
+    stack.write_text("config:\n  gatepost:key:\n    secure: v1:xyz\n")
+    with pytest.raises(ProjectError, match="gatepost:key is encrypted"):
+        mirror(source, tmp_path / "copy")

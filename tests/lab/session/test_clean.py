@@ -1,0 +1,120 @@
+"""Whatever happens to a lab, nothing of it stays: after success, failure, Ctrl-C and SIGKILL."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from lab.holder import Holder
+from tests.lab.session.bench import (
+    Started,
+    Traces,
+    content,
+    copy_project,
+    edit,
+    gatepost,
+    named_namespaces,
+)
+
+INTERRUPTED = 128 + signal.SIGINT
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project of one environment without a branch."""
+    project = copy_project(tmp_path / "project")
+    (project / "stacks" / "Pulumi.dev-osaka.yaml").unlink()
+    return project
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def others(state: Path) -> list[str]:
+    """What lies beside the project and the lab's folder."""
+    return sorted({path.name for path in state.parent.iterdir()} - {"project", state.name})
+
+
+def test_the_main_job_judges_and_leaves_nothing(small: Path, state: Path) -> None:
+    files, namespaces = content(small), named_namespaces()
+    job = Started.start(small, state)
+    job.read_until("every host takes mail")
+    traces = Traces.of(state)
+    assert len(traces.processes) > 50
+    assert job.end() == 0
+    text = "".join(job.lines)
+    assert "17 of 17 checks passed" in text
+    assert "the lab is down" in text
+    assert traces.left() == []
+    assert (content(small), named_namespaces(), others(state)) == (files, namespaces, [])
+
+
+def test_the_main_job_fails_with_its_checks_and_leaves_nothing(small: Path, state: Path) -> None:
+    template = small / "userdata" / "templates" / "relay.cf.j2"
+    edit(template, "unknown_relay_recipient_reject_code = 550", "smtpd_banner = $mail_name")
+    job = Started.start(small, state)
+    job.read_until("every host takes mail")
+    traces = Traces.of(state)
+    assert job.end() == 1
+    text = "".join(job.lines)
+    assert "FAIL" in text
+    assert "the banner should be '220 dmz-ms.example.jp ESMTP', is '220 Postfix'" in text
+    assert traces.left() == []
+
+
+@pytest.mark.parametrize("phase", ["pulumi up: dev", "booting"])
+def test_ctrl_c_cleans_up(small: Path, state: Path, phase: str) -> None:
+    files = content(small)
+    job = Started.start(small, state, "up")
+    job.read_until(phase)
+    traces = Traces.of(state)
+    assert traces.processes
+    job.interrupt()
+    assert job.end() == INTERRUPTED
+    assert job.lines[-1] == "gatepost: interrupted; the lab has been cleaned up\n"
+    assert traces.left() == []
+    assert (content(small), others(state)) == (files, [])
+
+
+@pytest.mark.parametrize("phase", ["pulumi up: dev", "booting"])
+def test_the_main_jobs_lab_dies_with_it(small: Path, state: Path, phase: str) -> None:
+    job = Started.start(small, state)
+    job.read_until(phase)
+    traces = Traces.of(state)
+    job.kill()
+    assert traces.left(files=False) == []
+    assert gatepost(small, state, "down").returncode == 0
+    assert traces.left() == []
+
+
+def test_a_killed_up_is_cleaned_up_by_the_next(small: Path, state: Path) -> None:
+    job = Started.start(small, state, "up")
+    job.read_until("pulumi up: dev")
+    traces = Traces.of(state)
+    job.kill()
+    assert Holder.find(state)
+    file = small / "stacks" / "Pulumi.dev.yaml"
+    edit(file, "outbound: relay", "outbound: pigeon")
+    edit(file, "hub: ms.example.jp", "hub: example.jp")
+    done = gatepost(small, state, "up")
+    assert done.returncode == 1
+    for said in ("up of dev failed", "environment.outbound", "environment.hub"):
+        assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert traces.left() == []
+
+
+def test_a_folder_with_other_things_is_not_taken_for_a_lab(small: Path, state: Path) -> None:
+    state.mkdir()
+    (state / "thesis.txt").write_text("years of work")
+    for arguments in (["up"], []):
+        done = gatepost(small, state, *arguments)
+        assert done.returncode == 1
+        assert f"state {state}: must be an empty folder or a lab's own" in done.stderr
+    gatepost(small, state, "down")
+    assert (state / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in state.iterdir()] == ["thesis.txt"]
