@@ -21,43 +21,50 @@ def checks(_: Scene) -> list[Check]:
 
 
 def names(scene: Scene) -> str:
-    """the Internet's DNS leads to the relay and back"""
+    """the Internet's DNS leads to every relay, with equal preference, and back"""
     outside = scene.outside[0].name
 
     def dig(*question: str) -> list[str]:
         return scene.run(outside, ["dig", "+short", *question]).out.split("\n")[:-1]
 
     for domain in scene.domains:
-        mx = dig("MX", domain)
-        expect(mx == [f"10 {scene.relay.name}."], f"MX of {domain}: {mx}")
+        mx = sorted(dig("MX", domain))
+        wanted = sorted(f"10 {relay.name}." for relay in scene.relays)
+        expect(mx == wanted, f"MX of {domain}: {mx}")
         spf = dig("TXT", domain)
         expect(spf and spf[0].startswith('"v=spf1 '), f"TXT of {domain}: {spf}")
-    address = dig("A", scene.relay.name)
-    expect(address == [scene.relay.public_ip], f"A of {scene.relay.name}: {address}")
-    reverse = dig("-x", scene.relay.public_ip)
-    expect(reverse == [f"{scene.relay.name}."], f"PTR of {scene.relay.public_ip}: {reverse}")
+    for relay in scene.relays:
+        address = dig("A", relay.name)
+        expect(address == [relay.public_ip], f"A of {relay.name}: {address}")
+        reverse = dig("-x", relay.public_ip)
+        expect(reverse == [f"{relay.name}."], f"PTR of {relay.public_ip}: {reverse}")
     inside = dig("A", scene.hub.name)
     expect(not inside, f"{scene.hub.name} is inside and should have no address, has {inside}")
-    return f"MX, A and PTR agree on {scene.relay.public_ip}"
+    return f"MX, A and PTR agree on {', '.join(relay.public_ip for relay in scene.relays)}"
 
 
 def banner(scene: Scene) -> str:
-    """the relay's banner is its name, without software or version"""
+    """a relay's banner is its name, without software or version"""
     outside = scene.outside[0].name
-    greeting = dialogue(scene, outside, scene.relay.public_ip)[0]
-    wanted = f"220 {scene.relay.name} ESMTP"
-    expect(greeting == wanted, f"the banner should be {wanted!r}, is {greeting!r}")
-    return greeting
+    for relay in scene.relays:
+        greeting = dialogue(scene, outside, relay.public_ip)[0]
+        wanted = f"220 {relay.name} ESMTP"
+        expect(greeting == wanted, f"the banner should be {wanted!r}, is {greeting!r}")
+    return f"{len(scene.relays)} of {len(scene.relays)}"
 
 
 def unknown_recipient(scene: Scene) -> str:
-    """an unknown recipient hears 550 from the relay, at RCPT"""
+    """an unknown recipient hears 550 from every relay, at RCPT"""
     outside = scene.outside[0]
-    for domain in scene.domains:
-        reply = rcpt(
-            scene, outside.name, scene.relay.public_ip, f"a@{outside.domain}", f"nobody@{domain}"
-        )
-        expect(reply.startswith("550 5.1.1 "), f"nobody@{domain} should hear 550, heard {reply!r}")
+    for relay in scene.relays:
+        for domain in scene.domains:
+            reply = rcpt(
+                scene, outside.name, relay.public_ip, f"a@{outside.domain}", f"nobody@{domain}"
+            )
+            expect(
+                reply.startswith("550 5.1.1 "),
+                f"nobody@{domain} should hear 550 from {relay.name}, heard {reply!r}",
+            )
     return "550 5.1.1 in every mail domain"
 
 
@@ -97,16 +104,18 @@ def relay_attempts(scene: Scene) -> str:
 def role_addresses(scene: Scene) -> str:
     """postmaster and abuse are taken at every domain, the relay's name and its address literal"""
     outside, operator = scene.outside[0], f"taro@{scene.domains[0]}"
-    places = [*scene.domains, scene.relay.name, f"[{scene.relay.public_ip}]"]
-    for place in places:
-        for role in ("postmaster", "abuse"):
-            recipient = f"{role}@{place}"
-            reply = rcpt(scene, outside.name, scene.relay.public_ip, "", recipient)
-            expect(reply.startswith("250 "), f"<{recipient}> should be taken, heard {reply!r}")
+    count = 0
+    for relay in scene.relays:
+        for place in [*scene.domains, relay.name, f"[{relay.public_ip}]"]:
+            for role in ("postmaster", "abuse"):
+                recipient = f"{role}@{place}"
+                reply = rcpt(scene, outside.name, relay.public_ip, "", recipient)
+                expect(reply.startswith("250 "), f"<{recipient}> should be taken, heard {reply!r}")
+                count += 1
     word = send(scene, outside.name, f"a@{outside.domain}", f"postmaster@{scene.relay.name}")
     found = [copy.address for copy in wait_for(scene, word, {operator})]
     expect(found == [operator], f"postmaster@{scene.relay.name} reached {found}")
-    return f"{len(places)} places; one followed to {operator}"
+    return f"{count} addresses; one followed to {operator}"
 
 
 def behind_the_edge(scene: Scene) -> str:
@@ -122,8 +131,13 @@ def behind_the_edge(scene: Scene) -> str:
 
 
 def no_account(scene: Scene) -> str:
-    """the DMZ server has no account and no mailbox"""
-    relay = scene.relay.name
+    """a DMZ server has no account and no mailbox"""
+    for relay in scene.relays:
+        _no_account_on(scene, relay.name)
+    return "no user but the administrators', no password, no mailbox, addresses only"
+
+
+def _no_account_on(scene: Scene, relay: str) -> None:
     accounts = scene.run(relay, ["getent", "passwd"]).out.splitlines()
     # Debian's image brings the administrators' own; UIDs of people begin at 1000 (adduser.conf).
     people = [line.split(":")[0] for line in accounts if 1000 <= int(line.split(":")[2]) < 65534]
@@ -138,4 +152,3 @@ def no_account(scene: Scene) -> str:
         set(people_file) <= {"recipients", "recipients.cdb"},
         f"{relay} should know addresses only, holds {people_file}",
     )
-    return "no user but the administrators', no password, no mailbox, addresses only"

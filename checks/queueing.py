@@ -1,45 +1,53 @@
-"""What happens when the hub is away: nothing is lost, nothing is doubled."""
+"""What happens when a host is away: nothing is lost, nothing is doubled."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
-from checks.mail import copies, send, wait_for
+from checks.mail import copies, follow, send, wait_for
 from checks.suite import Check, Failed, Scene, expect
 
+STOP_LIMIT = 100
+"""Seconds for systemd to start or stop Postfix; its own limit is 90 (systemd.service(5))."""
 
-def checks(_: Scene) -> list[Check]:
-    """The hub's absence, then that nothing is left over."""
-    return [hub_down, empty_queues]
+
+def checks(scene: Scene) -> list[Check]:
+    """A host's absence, then that nothing is left over."""
+    several = [relay_down] if len(scene.relays) > 1 else []
+    return [*several, hub_down, empty_queues]
+
+
+def relay_down(scene: Scene) -> str:
+    """with one relay down mail still comes in and goes out"""
+    domain, outside = scene.domains[0], scene.outside[0]
+    for down in scene.relays:
+        others = scene.relay_names - {down.name}
+        with without_postfix(scene, down.name):
+            inwards = [outside.host, others, scene.hub.name]
+            follow(scene, outside, f"a@{outside.domain}", f"hanako@{domain}", inwards)
+            if not scene.direct:
+                outwards = [scene.hub.name, others, outside.host]
+                follow(scene, scene.hub, f"taro@{domain}", f"e@{outside.domain}", outwards)
+    return f"each of {len(scene.relays)} in turn, both ways"
 
 
 def hub_down(scene: Scene) -> str:
     """with the hub down the relay queues, then delivers once"""
     sender, recipient = scene.outside[0], f"hanako@{scene.domains[0]}"
-    relay, hub = scene.relay.name, scene.hub.name
-    expect(scene.run(hub, ["systemctl", "stop", "postfix"], limit=100).code == 0, "stop failed")
-    try:
+    with without_postfix(scene, scene.hub.name):
         word = send(scene, sender.name, f"a@{sender.domain}", recipient)
-        wait_until(
-            scene, lambda: recipient in _queue(scene, relay), f"{relay} to queue for {recipient}"
-        )
+        wait_until(scene, lambda: bool(_queued(scene, recipient)), f"a queue with {recipient}")
+        where = _queued(scene, recipient)
         expect(not copies(scene, word), "a copy was delivered though the hub was down")
-    finally:
-        scene.run(hub, ["systemctl", "start", "postfix"], limit=100)
-    wait_until(
-        scene,
-        lambda: scene.run(hub, ["systemctl", "is-active", "postfix"]).out.strip() == "active",
-        f"postfix on {hub}",
-    )
-    scene.run(relay, ["postqueue", "-f"])
-    found = wait_for(scene, word, {recipient})
-    wait_until(
-        scene, lambda: recipient not in _queue(scene, relay), f"the queue of {relay} to empty"
-    )
+    for relay in where:
+        scene.run(relay, ["postqueue", "-f"])
+    wait_for(scene, word, {recipient})
+    wait_until(scene, lambda: not _queued(scene, recipient), f"{where} to have no {recipient}")
     found = copies(scene, word)
     expect(len(found) == 1, f"{recipient} should have one copy, has {len(found)}")
-    return f"queued at {relay}, delivered once after the hub's return"
+    return f"queued at {', '.join(where)}, delivered once after the hub's return"
 
 
 def empty_queues(scene: Scene) -> str:
@@ -53,6 +61,24 @@ def empty_queues(scene: Scene) -> str:
     return f"{len(scene.hosts) + len(scene.outside)} queues"
 
 
+@contextmanager
+def without_postfix(scene: Scene, host: str) -> Generator[None]:
+    """A host whose Postfix is stopped; it runs again afterwards."""
+    expect(
+        scene.run(host, ["systemctl", "stop", "postfix"], limit=STOP_LIMIT).code == 0,
+        f"postfix on {host} did not stop",
+    )
+    try:
+        yield
+    finally:
+        scene.run(host, ["systemctl", "start", "postfix"], limit=STOP_LIMIT)
+    wait_until(
+        scene,
+        lambda: scene.run(host, ["systemctl", "is-active", "postfix"]).out.strip() == "active",
+        f"postfix on {host}",
+    )
+
+
 def wait_until(scene: Scene, condition: Callable[[], bool], what: str) -> None:
     """Wait for a condition, or fail by saying what did not come."""
     deadline = time.monotonic() + scene.limit
@@ -60,6 +86,11 @@ def wait_until(scene: Scene, condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise Failed(f"waited {scene.limit:g} s for {what}")
         time.sleep(0.1)
+
+
+def _queued(scene: Scene, recipient: str) -> list[str]:
+    """The relays whose queue holds mail for `recipient`."""
+    return [relay.name for relay in scene.relays if recipient in _queue(scene, relay.name)]
 
 
 def _queue(scene: Scene, host: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from checks.mail import follow, send, wait_for
+from checks.mail import Hop, follow, send, wait_for, way
 from checks.suite import Check, Scene, expect
 
 
@@ -23,7 +23,7 @@ def checks(scene: Scene) -> list[Check]:
     ]
 
 
-def _out(scene: Scene) -> list[str]:
+def _out(scene: Scene) -> list[Hop]:
     """The hops from the hub to the Internet's edge."""
     return [scene.hub.name] if scene.direct else [scene.hub.name, scene.relay.name]
 
@@ -31,9 +31,9 @@ def _out(scene: Scene) -> list[str]:
 def inbound(scene: Scene) -> str:
     """Internet → relay → hub → mailbox"""
     sender = scene.outside[0]
-    hops = [sender.host, scene.relay.name, scene.hub.name]
+    hops: list[Hop] = [sender.host, scene.relay_names, scene.hub.name]
     follow(scene, sender, f"a@{sender.domain}", f"taro@{scene.domains[0]}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def hub_local(scene: Scene) -> str:
@@ -46,15 +46,15 @@ def hub_local(scene: Scene) -> str:
 def outbound(scene: Scene) -> str:
     """hub → Internet, in the chosen mode"""
     receiver = scene.outside[1]
-    hops = [*_out(scene), receiver.host]
+    hops: list[Hop] = [*_out(scene), receiver.host]
     follow(scene, scene.hub, f"taro@{scene.domains[0]}", f"b@{receiver.domain}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def seen_outside(scene: Scene) -> str:
     """the Internet sees the exit's address, its reverse name and an equal HELO"""
     receiver, domain = scene.outside[0], scene.domains[0]
-    hops = [*_out(scene), receiver.host]
+    hops: list[Hop] = [*_out(scene), receiver.host]
     copy = follow(scene, scene.hub, f"taro@{domain}", f"c@{receiver.domain}", hops)
     name = f"out.{domain}" if scene.direct else scene.relay.name
     address = scene.environment["nat"] if scene.direct else scene.relay.public_ip
@@ -68,25 +68,25 @@ def inbound_to_branch(scene: Scene) -> str:
     """Internet → relay → hub → branch → mailbox"""
     assert scene.branch
     sender = scene.outside[1]
-    hops = [sender.host, scene.relay.name, scene.hub.name, scene.branch.name]
+    hops: list[Hop] = [sender.host, scene.relay_names, scene.hub.name, scene.branch.name]
     follow(scene, sender, f"a@{sender.domain}", f"jiro@{scene.domains[0]}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def hub_to_branch(scene: Scene) -> str:
     """hub → branch"""
     assert scene.branch
     domain = scene.domains[0]
-    hops = [scene.hub.name, scene.branch.name]
+    hops: list[Hop] = [scene.hub.name, scene.branch.name]
     follow(scene, scene.hub, f"taro@{domain}", f"saburo@{domain}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def branch_local(scene: Scene) -> str:
     """a branch's local mail stays local"""
     assert scene.branch
     domain = scene.domains[0]
-    hops = [scene.branch.name]
+    hops: list[Hop] = [scene.branch.name]
     follow(scene, scene.branch, f"jiro@{domain}", f"saburo@{domain}", hops)
     return scene.branch.name
 
@@ -95,18 +95,18 @@ def branch_to_hub(scene: Scene) -> str:
     """branch → hub for people at the hub"""
     assert scene.branch
     domain = scene.domains[0]
-    hops = [scene.branch.name, scene.hub.name]
+    hops: list[Hop] = [scene.branch.name, scene.hub.name]
     follow(scene, scene.branch, f"jiro@{domain}", f"hanako@{domain}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def branch_outbound(scene: Scene) -> str:
     """branch → hub → Internet"""
     assert scene.branch
     receiver = scene.outside[0]
-    hops = [scene.branch.name, *_out(scene), receiver.host]
+    hops: list[Hop] = [scene.branch.name, *_out(scene), receiver.host]
     follow(scene, scene.branch, f"jiro@{scene.domains[0]}", f"d@{receiver.domain}", hops)
-    return " → ".join(hops)
+    return way(hops)
 
 
 def alias(scene: Scene) -> str:
@@ -124,7 +124,7 @@ def equal_local_parts(scene: Scene) -> str:
     assert scene.branch
     sender = scene.outside[0]
     first, second = scene.domains[:2]
-    to_hub = [sender.host, scene.relay.name, scene.hub.name]
+    to_hub: list[Hop] = [sender.host, scene.relay_names, scene.hub.name]
     for address, hops in (
         (f"taro@{first}", to_hub),
         (f"taro@{second}", [*to_hub, scene.branch.name]),

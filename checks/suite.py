@@ -57,14 +57,24 @@ class Scene:
         return next(o for o in self.deployment.outputs().values() if o["kind"] == "environment")
 
     @cached_property
+    def relays(self) -> list[MailHost]:
+        """The through-servers in the DMZ, in the settings' order."""
+        return [host for host in self.hosts if host.role == "relay"]
+
+    @cached_property
+    def relay_names(self) -> frozenset[str]:
+        """The names of the relays: by which of them mail comes in is the sender's choice."""
+        return frozenset(relay.name for relay in self.relays)
+
+    @cached_property
     def relay(self) -> MailHost:
-        """The through-server in the DMZ."""
-        return self._role("relay")
+        """The first relay; the hub sends by it while it answers, as it is in its zone."""
+        return self.relays[0]
 
     @cached_property
     def hub(self) -> MailHost:
         """The server inside."""
-        return self._role("hub")
+        return next(host for host in self.hosts if host.role == "hub")
 
     @cached_property
     def branch(self) -> MailHost | None:
@@ -87,9 +97,6 @@ class Scene:
         """Whether the hub sends to the Internet itself."""
         return self.environment["outbound"] == "direct"
 
-    def _role(self, role: str) -> MailHost:
-        return next(host for host in self.hosts if host.role == role)
-
 
 Check = Callable[[Scene], str]
 """A check returns a sentence about what it saw, or raises Failed; its docstring is its name."""
@@ -100,12 +107,13 @@ def all_checks(scene: Scene) -> list[Check]:
 
     The ones that disturb come after those that measure; the logs are read last.
     """
-    from checks import edge, firewall, logs, queueing, routes
+    from checks import edge, firewall, logs, machines, queueing, routes
 
     return [
         *routes.checks(scene),
         *edge.checks(scene),
         *firewall.checks(scene),
+        *machines.checks(scene),
         *queueing.checks(scene),
         *logs.checks(scene),
     ]

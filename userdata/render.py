@@ -154,6 +154,7 @@ def _steps(postfix: Postfix, volumes: Mapping[str, str]) -> tuple[str, ...]:
     )
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
     units = ["postfix.service", "gatepost-directory.service", "nftables.service"]
+    units += ["chrony.service", "unattended-upgrades.service"]
     units += [f"gatepost-volume@{purpose}.service" for purpose in volumes]
     return (
         *(mailboxes if postfix.keeps_mail else ()),
