@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
+from lab.provider import lookups
 from lab.provider.aws import Aws, ProviderError
+from lab.provider.function import Function, filters
 from lab.provider.values import Values
-
-
-@dataclass(frozen=True, kw_only=True)
-class Function:
-    """A function with the arguments it takes and the results that are secret."""
-
-    arguments: tuple[str, ...]
-    call: Callable[[Aws, Values], Values]
-    secret: tuple[str, ...] = ()
 
 
 def _caller_identity(aws: Aws, _arguments: Values) -> Values:
@@ -59,12 +51,10 @@ def _parameter(aws: Aws, arguments: Values) -> Values:
 
 def _find_prefix_list(aws: Aws, identifier: str | None, arguments: Values) -> dict[str, Any]:
     request: dict[str, Any] = {"PrefixListIds": [identifier]} if identifier else {}
-    filters = [
-        {"Name": item["name"], "Values": item["values"]} for item in arguments.get("filters", [])
-    ]
+    wanted = filters(arguments)
     if "name" in arguments:
-        filters.append({"Name": "prefix-list-name", "Values": [arguments["name"]]})
-    found = aws.ec2.describe_managed_prefix_lists(Filters=filters, **request)["PrefixLists"]
+        wanted.append({"Name": "prefix-list-name", "Values": [arguments["name"]]})
+    found = aws.ec2.describe_managed_prefix_lists(Filters=wanted, **request)["PrefixLists"]
     if len(found) != 1:
         raise ProviderError(f"{len(found)} prefix lists match {arguments}, need one")
     prefix_list = found[0]
@@ -104,14 +94,18 @@ def _managed_prefix_list(aws: Aws, arguments: Values) -> Values:
 
 
 FUNCTIONS: Mapping[str, Function] = {
+    **lookups.FUNCTIONS,
     "aws:index/getCallerIdentity:getCallerIdentity": Function(
         arguments=("id",), call=_caller_identity
     ),
     "aws:index/getRegion:getRegion": Function(
-        arguments=("endpoint", "id", "name", "region"), call=_region
+        arguments=("endpoint", "id", "name", "region"), call=_region, anywhere=True
     ),
     "aws:ssm/getParameter:getParameter": Function(
-        arguments=("name", "region", "withDecryption"), call=_parameter, secret=("value",)
+        arguments=("name", "region", "withDecryption"),
+        required=("name",),
+        call=_parameter,
+        secret=("value",),
     ),
     "aws:ec2/getPrefixList:getPrefixList": Function(
         arguments=("filters", "name", "prefixListId", "region"), call=_prefix_list

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import ClientError, ParamValidationError
 from pulumi.provider.experimental import provider as protocol
 
+from lab.provider import function as functions
 from lab.provider import resource as model
 from lab.provider import values
 from lab.provider.aws import Aws, ProviderError, code_of, is_gone
@@ -242,9 +243,7 @@ class AwsProvider(protocol.Provider):
         if function is None:
             raise ProviderError(f"the lab's provider does not support the function {request.tok}")
         arguments = values.plain(request.args)
-        for name in arguments:
-            if name not in function.arguments:
-                raise ProviderError(f"{request.tok}: the argument {name} is not supported")
+        functions.check(request.tok, function, arguments, self.aws.region)
         result = _reported(lambda: function.call(self.aws, arguments))
         return protocol.InvokeResponse(values.wrapped(result, function.secret))
 

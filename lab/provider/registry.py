@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from lab.provider.resource import Property, Resource
 from lab.provider.types import (
+    acls,
     addresses,
     groups,
     iam,
@@ -37,6 +38,7 @@ def _with_region(resource: Resource) -> Resource:
 RESOURCES: Mapping[str, Resource] = {
     resource.token: _with_region(resource)
     for module in (
+        acls,
         addresses,
         groups,
         iam,

@@ -48,6 +48,18 @@ VPC = "aws:ec2/vpc:Vpc"
 GROUP = "aws:ec2/securityGroup:SecurityGroup"
 INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 MACHINE = "aws:ec2/instance:Instance"
+ACL = "aws:ec2/networkAcl:NetworkAcl"
+ACL_RULE = "aws:ec2/networkAclRule:NetworkAclRule"
+ENTRY = {
+    "networkAclId": "acl-1",
+    "ruleNumber": 100,
+    "protocol": "tcp",
+    "ruleAction": "allow",
+    "cidrBlock": "10.0.0.0/8",
+    "fromPort": 25,
+    "toPort": 25,
+}
+NO_PORTS = {"fromPort": None, "toPort": None}
 VOLUME = "aws:ebs/volume:Volume"
 KEY_ARN = "arn:aws:kms:ap-northeast-1:123456789012:key/k"
 DISK = {"availabilityZone": "ap-northeast-1a", "size": 1, "encrypted": True}
@@ -74,6 +86,18 @@ DISK = {"availabilityZone": "ap-northeast-1a", "size": 1, "encrypted": True}
         (INGRESS, {**RULE, "cidrIpv4": "10.0.0.0/8", "prefixListId": "pl-1"}, "exactly one of"),
         (INGRESS, {**RULE, "cidrIpv4": "10.0.0.1/8"}, "has host bits set"),
         (INGRESS, {**RULE, "fromPort": 70000, "cidrIpv4": "10.0.0.0/8"}, "got 70000"),
+        (ACL, {"vpcId": "v", "ingress": []}, "one aws.ec2.NetworkAclRule for each rule"),
+        (ACL, {"vpcId": "v", "subnetIds": ["s"]}, "aws.ec2.NetworkAclAssociation"),
+        (ACL_RULE, {**ENTRY, "ruleNumber": 32767}, "between 1 and 32766, got 32767"),
+        (ACL_RULE, {**ENTRY, "ruleAction": "permit"}, "must be one of ('allow', 'deny')"),
+        (ACL_RULE, {**ENTRY, "protocol": "smtp"}, "'smtp' is neither a protocol number"),
+        (ACL_RULE, {**ENTRY, "toPort": None}, "protocol tcp needs fromPort and toPort"),
+        (ACL_RULE, {**ENTRY, "toPort": 24}, "fromPort 25 is greater than toPort 24"),
+        (ACL_RULE, {**ENTRY, "protocol": "-1"}, "fromPort and toPort are for tcp and udp only"),
+        (ACL_RULE, {**ENTRY, "icmpType": 3}, "icmpType are for icmp only"),
+        (ACL_RULE, {**ENTRY, **NO_PORTS, "protocol": "icmp"}, "needs icmpType and icmpCode"),
+        (ACL_RULE, {**ENTRY, "cidrBlock": None}, "exactly one of cidrBlock, ipv6CidrBlock"),
+        (ACL_RULE, {**ENTRY, "cidrBlock": "10.0.0.1/8"}, "has host bits set"),
         (MACHINE, {**INSTANCE, "rootBlockDevice": {"x": 1}}, "rootBlockDevice.x"),
         (MACHINE, {**INSTANCE, "metadataOptions": {"httpTokens": "no"}}, "httpTokens: must be one"),
         (MACHINE, {**INSTANCE, "userData": "x" * 16385}, "16384 bytes, got 16385"),
@@ -122,6 +146,26 @@ def test_unknown_types_and_functions_are_errors(provider: AwsProvider) -> None:
     token = "aws:index/getPartition:getPartition"
     with pytest.raises(ProviderError, match=token):
         asyncio.run(provider.invoke(protocol.InvokeRequest(token, {})))
+
+
+EIPS = "aws:ec2/getEips:getEips"
+QUOTA = "aws:servicequotas/getServiceQuota:getServiceQuota"
+
+
+@pytest.mark.parametrize(
+    ("token", "arguments", "words"),
+    [
+        (EIPS, {"publicIp": "x"}, "the argument publicIp is not supported"),
+        (EIPS, {"region": "eu-west-1"}, "the lab has one Region, ap-northeast-1, got eu-west-1"),
+        (QUOTA, {"serviceCode": "vpc"}, "the argument quotaCode is missing"),
+        (QUOTA, {"serviceCode": "vpc", "quotaName": "x"}, "quotaName is not supported"),
+    ],
+)
+def test_wrong_arguments_of_functions_are_named(
+    provider: AwsProvider, token: str, arguments: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ProviderError, match=words):
+        asyncio.run(provider.invoke(protocol.InvokeRequest(token, values.wrapped(arguments))))
 
 
 def test_unknown_configuration_is_an_error(provider: AwsProvider) -> None:

@@ -14,7 +14,8 @@ from lab.engine.deploy import EngineError, Result
 from lab.provider.registry import RESOURCES
 
 PROGRAM = Path(__file__).with_name("programs") / "everything.py"
-REPLACED = {"other", "replaced", "peering", "peered", "kept-address"}
+ACLS = {"acl-tcp", "acl-icmp", "acl-all", "acl-subnet"}
+REPLACED = {"other", "replaced", "peering", "peered", "kept-address", *ACLS}
 """Names whose second version forces a replacement; the others are updated in place."""
 UNCHANGED = {"attachment", "mx", "pointer", "aws", "gatepost-dev"}
 
@@ -42,6 +43,7 @@ def leftovers(client: Callable[[str], Any]) -> list[Any]:
         *ec2.describe_network_interfaces()["NetworkInterfaces"],
         *ec2.describe_internet_gateways()["InternetGateways"],
         *ec2.describe_security_groups()["SecurityGroups"],
+        *ec2.describe_network_acls()["NetworkAcls"],
         *ec2.describe_volumes()["Volumes"],
         *ec2.describe_key_pairs()["KeyPairs"],
         *ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"],
@@ -80,8 +82,12 @@ def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], A
         "plain": ["203.0.113.128/25"],
         "managed": ["203.0.113.128/25"],
     }
+    assert created.outputs["quota"] == 60
+    everyone = ["10.1.1.10", "10.1.1.11", "10.1.1.12"]
+    assert created.outputs["found"] == {"vpcs": True, "eips": True, "addresses": everyone}
     check_instance(client, word="first", address=created.outputs["address"])
     check_records(client, word="first")
+    check_acl(client, subnets=1, rules={"6": "25-25", "1": "3/4", "-1": "allow"})
 
     again = project.engine.up("dev")
     assert (again.same, again.changes) == (created.created, ())
@@ -95,6 +101,7 @@ def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], A
     assert unchanged <= UNCHANGED
     check_instance(client, word="second", address=created.outputs["address"])
     check_records(client, word="second")
+    check_acl(client, subnets=0, rules={"6": "25-26", "1": "3/-1", "-1": "deny"})
     assert project.engine.up("dev", refresh=True).changes == ()
 
     destroyed = project.engine.destroy("dev")
@@ -141,6 +148,30 @@ def check_records(client: Callable[[str], Any], word: str) -> None:
     assert records["example.org.", "MX"] == ["10 mx.example.org"]
     private = route53.get_hosted_zone(Id=zones["mail.internal."])
     assert len(private["VPCs"]) == {"first": 1, "second": 2}[word]
+
+
+def check_acl(client: Callable[[str], Any], subnets: int, rules: dict[str, str]) -> None:
+    """The first ACL's number of subnets, and what its rules say by protocol."""
+    ec2 = client("ec2")
+    acls = ec2.describe_network_acls()["NetworkAcls"]
+    (acl,) = [acl for acl in acls if any(e["RuleNumber"] == 300 for e in acl["Entries"])]
+    assert len(acl["Associations"]) == subnets
+    found = {}
+    for entry in acl["Entries"]:
+        ports, icmp = entry.get("PortRange"), entry.get("IcmpTypeCode")
+        if entry["RuleNumber"] == 32767:
+            continue
+        assert entry["Egress"] is (entry["RuleNumber"] == 300)
+        found[entry["Protocol"]] = (
+            f"{ports['From']}-{ports['To']}"
+            if ports
+            else f"{icmp['Type']}/{icmp['Code']}"
+            if icmp
+            else entry["RuleAction"]
+        )
+    assert found == rules
+    associated = [a["SubnetId"] for acl in acls for a in acl["Associations"]]
+    assert sorted(associated) == sorted(s["SubnetId"] for s in ec2.describe_subnets()["Subnets"])
 
 
 DRIFTING = """
@@ -268,6 +299,44 @@ aws.ssm.Parameter(
     assert client("ssm").get_parameter(Name="/guarded")["Parameter"]["Value"] == "x"
     project.program(guarded.replace("PROTECT", "False"))
     project.engine.up("dev")
+
+
+ACL = """
+vpc = aws.ec2.Vpc("vpc", cidr_block="10.60.0.0/16", opts=options)
+subnet = aws.ec2.Subnet("subnet", vpc_id=vpc.id, cidr_block="10.60.1.0/24", opts=options)
+acl = aws.ec2.NetworkAcl("acl", vpc_id=vpc.id, opts=options)
+aws.ec2.NetworkAclRule(
+    "mail", network_acl_id=acl.id, rule_number=100, protocol="tcp", rule_action="allow",
+    cidr_block="0.0.0.0/0", from_port=25, to_port=PORT, opts=options,
+)
+association = aws.ec2.NetworkAclAssociation(
+    "association", network_acl_id=acl.id, subnet_id=subnet.id, opts=options
+)
+pulumi.export("acl", acl.id)
+pulumi.export("association", association.id)
+"""
+
+
+def test_a_rule_of_an_acl_meets_the_one_that_it_replaces(
+    project: Any, client: Callable[[str], Any]
+) -> None:
+    project.program(ACL.replace("PORT", "25"))
+    outputs = project.engine.up("dev").outputs
+    # Only delete_before_replace makes room for a new rule of the same number.
+    project.program(ACL.replace("PORT", "26"))
+    with pytest.raises(EngineError, match=r"rule 100 already: .* delete_before_replace"):
+        project.engine.up("dev")
+    # An association that was replaced by hand is another one, and is made again.
+    project.program(ACL.replace("PORT", "25"))
+    ec2, acl = client("ec2"), outputs["acl"]
+    ec2.replace_network_acl_association(AssociationId=outputs["association"], NetworkAclId=acl)
+    ec2.delete_network_acl_entry(NetworkAclId=acl, RuleNumber=100, Egress=False)
+    mended = project.engine.up("dev", refresh=True)
+    assert touched(mended, "create") == {"mail", "association"}
+    assert mended.outputs["association"] != outputs["association"]
+    project.program("")
+    project.engine.up("dev")
+    assert ec2.describe_network_acls()["NetworkAcls"] == []
 
 
 def test_half_a_resource_is_taken_back(project: Any, client: Callable[[str], Any]) -> None:

@@ -86,6 +86,33 @@ endpoint = aws.ec2.VpcEndpoint(
     tags=TAGS,
     opts=options,
 )
+acls = [
+    aws.ec2.NetworkAcl(f"acl-{name}", vpc_id=vpc.id, tags=TAGS, opts=options)
+    for name in ("one", "two")
+]
+# All inputs of a rule force its replacement, which has the number of the old one.
+in_place = pulumi.ResourceOptions(provider=provider, delete_before_replace=True)
+ACL_RULES: dict[str, dict[str, Any]] = {
+    "tcp": {"from_port": 25, "to_port": 26 if SECOND else 25},
+    "icmp": {"icmp_type": 3, "icmp_code": -1 if SECOND else 4},
+    "all": {},
+}
+for number, (protocol, more) in enumerate(ACL_RULES.items(), start=1):
+    aws.ec2.NetworkAclRule(
+        f"acl-{protocol}",
+        network_acl_id=acls[0].id,
+        rule_number=100 * number,
+        egress=protocol == "all",
+        protocol=protocol,
+        rule_action="deny" if SECOND and protocol == "all" else "allow",
+        cidr_block="10.0.0.0/8",
+        opts=in_place,
+        **more,
+    )
+aws.ec2.NetworkAclAssociation(
+    "acl-subnet", network_acl_id=acls[SECOND].id, subnet_id=subnet.id, opts=options
+)
+
 groups = [
     aws.ec2.SecurityGroup(
         name,
@@ -411,4 +438,27 @@ pulumi.export(
             for entry in aws.ec2.get_managed_prefix_list(name=S3_LIST, opts=invoke).entries
         ],
     },
+)
+pulumi.export(
+    "quota",
+    aws.servicequotas.get_service_quota(
+        service_code="vpc", quota_code="L-0EA8095F", opts=invoke
+    ).value,
+)
+NAMED = {"Name": WORD}
+pulumi.export(
+    "found",
+    pulumi.Output.all(vpc.id, instance.id, eip.id).apply(
+        lambda made: {
+            "vpcs": made[0] in aws.ec2.get_vpcs(tags=NAMED, opts=invoke).ids,
+            "eips": made[2] in aws.ec2.get_eips(tags=NAMED, opts=invoke).allocation_ids,
+            "addresses": sorted(
+                aws.ec2.get_instances(
+                    filters=[{"name": "vpc-id", "values": [made[0]]}],
+                    instance_tags=NAMED,
+                    opts=invoke,
+                ).private_ips
+            ),
+        }
+    ),
 )
