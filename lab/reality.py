@@ -15,17 +15,20 @@ import boto3
 from lab.holder import Holder
 from lab.internet import control
 from lab.internet.authority import open_authority
-from lab.machines import boot
+from lab.machines import boot, volumes
 from lab.machines.image import Image, Images
 from lab.machines.repository import build_repository
 from lab.machines.services import PROCESS as SERVICES
 from lab.machines.services import start_services, wait_serving
 from lab.userdata import packages
+from lab.waiting import wait_for
 from lab.world.model import Instance, World
 from lab.world.read import from_json, read_world, to_json
 
 BOOT_LIMIT = 300.0
 """Seconds for a machine's first boot, a package installation from the mirror included."""
+ATTACH_DELAY = 10.0
+"""Seconds after which a volume comes to a machine whose user data waits for it before all else."""
 SERVICE_LIMIT = 60.0
 """Seconds for the emulator, or the lab's Internet, to answer."""
 INTERNET = "internet"
@@ -89,14 +92,18 @@ class Reality:
         self._await_internet(process.alive)
 
     def follow(self, *, baked: bool) -> None:
-        """Make network, services and machines those of AWS's state, and wait until they are.
+        """Make network, volumes and machines those of AWS's state, and wait until they are.
 
-        Machines of instances that are gone are shut down, those of new ones booted; the others go
-        on. With `baked` a new machine has the packages of its user data in its image.
+        Machines of instances that are gone or stopped are shut down, those of new and started
+        ones booted; the others go on. A volume is detached once its machine has been shut down,
+        and attached to the next when that boots. With `baked` a new machine has the packages of
+        its user data in its image.
         """
         os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
         world = read_world(boto3.Session(region_name=self.region), self.region)
-        self._end_gone(world)
+        self._shut_down(world)
+        volumes.release(self.holder, world)
+        volumes.provide(self.holder, world)
         layers = {item.id: self.images.layer(packages(item.user_data)) for item in world.instances}
         debs = {image.debs for image in layers.values() if image.debs}
         build_repository(self._mirror, self.images.package_sources(), sorted(debs))
@@ -105,16 +112,26 @@ class Reality:
         self._serve()
         base = self.images.base()
         fresh = [item for item in world.instances if boot.find(self.holder, item.id) is None]
-        self._boot({item.id: layers[item.id] if baked else base for item in fresh}, fresh)
+        for item in world.instances:
+            if item not in fresh:
+                volumes.attach_all(self.holder, world, item.id)
+        self._boot(world, {item.id: layers[item.id] if baked else base for item in fresh}, fresh)
 
-    def _end_gone(self, world: World) -> None:
-        """What EC2 does with a terminated instance: a shutdown, and its root volume goes."""
-        kept = {instance.id for instance in world.instances}
+    def _shut_down(self, world: World) -> None:
+        """End machines as EC2 does; with a terminated instance its root volume goes.
+
+        An instance that was stopped and started in the meantime is shut down too, to boot again.
+        """
+        launched = {instance.id: instance.launched for instance in world.instances}
         for instance in self.world.instances:
-            if instance.id not in kept:
-                self.phase(f"ending {instance.name} ({instance.id})")
-                boot.stop(self.holder, instance.id)
-                boot.terminate(self.holder, instance.id)
+            if launched.get(instance.id) != instance.launched:
+                self.phase(f"shutting down {instance.name} ({instance.id})")
+                if not boot.stop(self.holder, instance.id):
+                    self.phase(f"{instance.name} did not end within {boot.STOP_LIMIT:g} s: killed")
+        kept = {*launched, *world.stopped}
+        for instance_id in (*(item.id for item in self.world.instances), *self.world.stopped):
+            if instance_id not in kept:
+                boot.terminate(self.holder, instance_id)
 
     def _build_network(self, world: World) -> None:
         new = self._world_file.with_suffix(".new")
@@ -134,18 +151,31 @@ class Reality:
     def _await_internet(self, alive: Callable[[], bool]) -> None:
         control.wait_applied(self.state, self._world_file, limit=SERVICE_LIMIT, alive=alive)
 
-    def _boot(self, images: Mapping[str, Image], instances: list[Instance]) -> None:
+    def _boot(self, world: World, images: Mapping[str, Image], instances: list[Instance]) -> None:
         if not instances:
             return
         self.phase(f"booting {', '.join(item.name for item in instances)}")
         authority = self.state / "authority"
         open_authority(authority)
+        new = {item.id for item in instances if not boot.has_disk(self.holder, item.id)}
         for instance in instances:
             boot.boot(self.holder, instance, images[instance.id], authority / "ca.pem")
         with ThreadPoolExecutor() as pool:
             waits = [
-                pool.submit(boot.wait_booted, self.holder, item.id, BOOT_LIMIT)
+                pool.submit(self._complete, world, item.id, new=item.id in new)
                 for item in instances
             ]
             for wait in waits:
                 wait.result()
+
+    def _complete(self, world: World, instance_id: str, *, new: bool) -> None:
+        """Attach the machine's volumes and wait for cloud-init to end.
+
+        A volume is attached to an instance that runs: it comes late to a new one, whatever the
+        user data hopes for, but an instance that is started again has it from the beginning.
+        """
+        if new and any(volume.instance == instance_id for volume in world.volumes):
+            # User data that waits for the volume in that stage (bootcmd) gets it in the end.
+            wait_for(lambda: boot.has_configured_disks(self.holder, instance_id), ATTACH_DELAY)
+        volumes.attach_all(self.holder, world, instance_id)
+        boot.wait_booted(self.holder, instance_id, BOOT_LIMIT)

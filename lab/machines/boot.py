@@ -43,6 +43,8 @@ STOP_LIMIT = 30.0
 KILL_LIMIT = 10.0
 POWER_OFF = signal.SIGRTMIN + 4
 """Makes systemd start poweroff.target (systemd(1), "Signals")."""
+STATUS = "run/cloud-init/status.json"
+"""What each of cloud-init's stages has come to in this boot (cloud-init, "Reported status")."""
 RESULT = "run/cloud-init/result.json"
 """Written at the very end of cloud-init's last stage (cloud-init, "Reported status")."""
 TRUSTED_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
@@ -78,7 +80,7 @@ def boot(holder: Holder, instance: Instance, image: Image, ca: Path | None = Non
     group = _group(holder, instance.id)
     holder.run(["mkdir", "-p", group])
     inner = MACHINES / instance.id
-    lower = ":".join(str(path) for path in image.layers)
+    lower = _lower(directory, image)
     # The group is entered first: the cgroup namespace shows it as its root (cgroup_namespaces(7)).
     enter = f'echo $$ >{group}/cgroup.procs && exec "$@"'
     script = ["sh", str(BOOT_SCRIPT), str(inner), lower, *LIMITED]
@@ -146,6 +148,22 @@ def entering(machine: Machine, argv: Sequence[str]) -> list[str]:
     """The command that, inside the lab, runs `argv` on the machine with a clean environment."""
     clean = ["env", "-i", "--chdir=/", f"PATH={PATH}", "HOME=/root", "LANG=C.UTF-8", "TERM=dumb"]
     return ["nsenter", f"--target={machine.pid}", "--all", "--", *clean, *LIMITED, *argv]
+
+
+def has_disk(holder: Holder, instance_id: str) -> bool:
+    """Whether the instance has been booted before, and has not been terminated since."""
+    return holder.inside(MACHINES / instance_id).exists()
+
+
+def has_configured_disks(holder: Holder, instance_id: str) -> bool:
+    """Whether cloud-init is past its network stage, in which it sets up and mounts disks.
+
+    Raises MachineError if the machine is not running.
+    """
+    status = root(holder, running(holder, instance_id)) / STATUS
+    if not status.exists():
+        return False
+    return json.loads(status.read_text())["v1"]["init"]["finished"] is not None
 
 
 def is_ready(holder: Holder, instance_id: str) -> bool:
@@ -230,6 +248,14 @@ def _group(holder: Holder, instance_id: str) -> str:
 
 def _signal(holder: Holder, machine: Machine, number: int) -> None:
     holder.run(["kill", f"-{int(number)}", str(machine.pid)], check=False)
+
+
+def _lower(directory: Path, image: Image) -> str:
+    """What the disk lies on, for overlayfs: whatever image the first boot was from."""
+    kept = directory / "lower"
+    if not kept.exists():
+        kept.write_text(":".join(str(path) for path in image.layers))
+    return kept.read_text()
 
 
 def _prepare(directory: Path, image: Image, ca: Path | None) -> None:
