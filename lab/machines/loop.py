@@ -16,7 +16,9 @@ import sys
 from pathlib import Path
 
 CONTROL = "/dev/loop-control"
-LOOP_CTL_GET_FREE, LOOP_CONFIGURE, LO_FLAGS_AUTOCLEAR = 0x4C82, 0x4C0A, 4  # linux/loop.h
+LOOP_CTL_GET_FREE, LOOP_CONFIGURE, LOOP_SET_CAPACITY = 0x4C82, 0x4C0A, 0x4C07
+LO_FLAGS_AUTOCLEAR = 4
+"""Numbers of linux/loop.h."""
 CONFIG = "=II40x12xI176x64x"
 """struct loop_config of linux/loop.h: the file, the block size and, of loop_info64, the flags."""
 ATTEMPTS = 100
@@ -39,6 +41,12 @@ def hold(file: Path) -> int:
             else:
                 return device
     raise OSError(errno.EBUSY, f"no free loop device after {ATTEMPTS} attempts", str(file))
+
+
+def notice_size(device: Path) -> None:
+    """Have the device take up the present size of its file. Raises OSError."""
+    with device.open("rb") as opened:
+        fcntl.ioctl(opened, LOOP_SET_CAPACITY)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from lab.holder import Holder, HolderError
 from lab.machines.boot import Machine, MachineError, find, root, running
+from lab.machines.loop import notice_size
 from lab.waiting import wait_for
 from lab.world.model import World
 
@@ -98,7 +99,7 @@ def provide(holder: Holder, world: World) -> None:
         if file.stat().st_size < volume.size * GIB:
             os.truncate(file, volume.size * GIB)
             for device in loop_devices(file):
-                holder.run(["losetup", "--set-capacity", str(device)])
+                notice_size(device)
 
 
 def attach_all(holder: Holder, world: World, instance_id: str) -> None:
