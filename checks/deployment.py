@@ -38,8 +38,12 @@ class OutsideHost:
     address: str
 
 
+Target = tuple[str, str, int]
+"""A protocol (`tcp` or `udp`), an address and a port."""
+
+
 class Answer(Enum):
-    """What a connection attempt met: a refusal passed every filter just as an open port does."""
+    """What an attempt met: a refusal passed every filter just as an open port does."""
 
     OPEN = "open"
     REFUSED = "refused"
@@ -66,10 +70,8 @@ class Deployment(Protocol):
         """Run a command as root on a host, inside or outside; at most `limit` seconds."""
         ...
 
-    def connect(
-        self, source: str, targets: Iterable[tuple[str, int]]
-    ) -> dict[tuple[str, int], Answer]:
-        """Try TCP from a host, or from a stack's shell endpoint by its id, to (address, port)s."""
+    def connect(self, source: str, targets: Iterable[Target]) -> dict[Target, Answer]:
+        """Try ports from a host, or from a stack's shell endpoint by its id."""
         ...
 
 

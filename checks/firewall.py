@@ -1,172 +1,158 @@
-"""The firewall: a probe of every pair of hosts must equal the table of flows.
-
-What passes is computed from the model's table for each stack, from nothing that AWS says.
-"""
+"""The firewall: a probe of every pair of hosts must equal the table of flows, and no forged packet
+may come through."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
-from typing import Any
+from ipaddress import IPv4Network
 
+from checks.deployment import Target
+from checks.packets import ACK, SYN, Packet, arrived
 from checks.suite import Check, Scene, expect
+from checks.table import Party, Table, parties
 from model import flows, ports
 
-PROBED = (21, ports.SSH, ports.SMTP, 53, ports.HTTP, 111, 143, ports.HTTPS, 465, 587, 993, 3306)
-"""Mail and administration, and a few that a machine might have open unawares."""
+_MAIL = ("tcp", ports.SMTP)
+_TCP = (1, 21, 22, 25, 53, 80, 111, 143, 443, 465, 587, 993, 1023, 1024, 3306, 10025, 40000, 65535)
+_UDP = (1, 25, 53, 69, 111, 123, 137, 161, 443, 514, 1023, 1024, 33434, 40000, 65535)
+PROBED = (*(("tcp", port) for port in _TCP), *(("udp", port) for port in _UDP))
+"""Mail and administration, what a machine might have open unawares, and the ends of the ranges that
+a rule might let through as a whole."""
 
-
-@dataclass(frozen=True, kw_only=True)
-class Party:
-    """One end of a probe: `private` and `public` as the parts of the network see it."""
-
-    name: str
-    role: str
-    stack: str
-    private: str
-    public: str
+_EPHEMERAL = 40000
+"""A port from which a host might have asked something (ip(7), ip_local_port_range)."""
+_REPLIES = (("tcp", ports.SMTP, SYN | ACK), ("tcp", ports.HTTPS, ACK), ("udp", 53, 0))
+"""What an answer would be, and what would follow it: protocol, source port and TCP's flags."""
 
 
 def checks(_: Scene) -> list[Check]:
-    """The matrix, and the one flow that the seed forbids by its design."""
-    return [matrix, branch_and_relay]
+    """The matrix, the one flow that the seed forbids by its design, and forged packets."""
+    return [matrix, branch_and_relay, false_sources, unasked_replies]
 
 
 def matrix(scene: Scene) -> str:
     """a probe of every pair of hosts equals the table of flows"""
-    parties = _parties(scene)
-    firewalls = _firewalls(scene)
+    everyone, table = parties(scene), Table.of(scene)
 
     def probe(source: Party) -> tuple[list[str], int]:
-        targets = {
-            (address, port): expected(scene, firewalls, source, target, address, port)
-            for target in parties
+        targets: dict[Target, bool] = {
+            (protocol, address, port): table.allows(source, target, address, (protocol, port))
+            for target in everyone
             if target.name != source.name and target.role != flows.SHELL
             if {source.role, target.role} != {flows.INTERNET}
-            for address in {target.private, target.public} - {""}
-            for port in PROBED
+            for address in _addresses(target)
+            for protocol, port in PROBED
         }
         answers = scene.deployment.connect(source.name, targets)
         wrong = [
-            f"{source.name} → {address} port {port} should {'' if wanted else 'not '}pass"
-            for (address, port), wanted in targets.items()
-            if answers[address, port].passed != wanted
+            f"{source.name} → {address} {protocol} {port} should {'' if wanted else 'not '}pass"
+            for (protocol, address, port), wanted in targets.items()
+            if answers[protocol, address, port].passed != wanted
         ]
         return wrong, len(targets)
 
     # All at once: a probe is nothing but waiting for what does not answer.
-    with ThreadPoolExecutor(max_workers=len(parties)) as pool:
-        results = list(pool.map(probe, parties))
+    with ThreadPoolExecutor(max_workers=len(everyone)) as pool:
+        results = list(pool.map(probe, everyone))
     wrong = [line for lines, _ in results for line in lines]
     expect(not wrong, f"{len(wrong)} differ: {'; '.join(wrong[:5])}")
-    return f"{sum(count for _, count in results)} probes from {len(parties)} places"
+    return f"{sum(count for _, count in results)} probes from {len(everyone)} places"
 
 
 def branch_and_relay(scene: Scene) -> str:
     """a branch cannot relay through the DMZ"""
     if scene.branch is None:
         return "no branch is up"
-    targets = [(scene.relay.private_ip, ports.SMTP), (scene.relay.public_ip, ports.SMTP)]
+    protocol, port = _MAIL
+    addresses = (scene.relay.private_ip, scene.relay.public_ip)
+    targets = [(protocol, address, port) for address in addresses]
     answers = scene.deployment.connect(scene.branch.name, targets)
-    passed = [f"{address}:{port}" for (address, port), a in answers.items() if a.passed]
-    expect(not passed, f"{scene.branch.name} reaches the relay at {passed}")
+    passed = [address for (_, address, _), answer in answers.items() if answer.passed]
+    expect(not passed, f"{scene.branch.name} reaches the relay's port {port} at {passed}")
     return "neither its private nor its public address answers"
 
 
-def expected(
-    scene: Scene,
-    firewalls: dict[str, flows.Firewall],
-    source: Party,
-    target: Party,
-    address: str,
-    port: int,
-) -> bool:
-    """Whether the table lets `source` reach `target` by `address` (its private or public one)."""
-    private = address == target.private
-    if private and not _reachable(source, target):
-        return False
-    seen = source.private if private else source.public
-    if not seen:
-        return False
-    sender = firewalls.get(source.stack)
-    receiver = firewalls.get(target.stack)
-    same = private and source.stack == target.stack
-    leaves = sender is None or any(
-        flow.source == source.role
-        and flow.port == port
-        and _names(sender, flow.destination, target.role if same else "", address)
-        for flow in sender.flows
+def false_sources(scene: Scene) -> str:
+    """no host is heard under another's address"""
+    table, tried = Table.of(scene), 0
+    for sender, receiver, address in _mail_ways(scene, table):
+        lies = _lies(scene, table, sender, receiver) if address == receiver.private else []
+        if not lies:
+            continue
+        forged = [_request(lie, address, _EPHEMERAL + n) for n, lie in enumerate(lies, start=1)]
+        control = _request(sender.private, address, _EPHEMERAL)
+        heard = [p.source for p in arrived(scene, sender.name, receiver.name, forged, control)]
+        expect(not heard, f"{receiver.name} heard {sender.name} as {', '.join(heard)}")
+        tried += len(lies)
+    expect(tried, "no pair of hosts was found to try it with")
+    return f"{tried} false sources unheard, each beside an honest one that was heard"
+
+
+def unasked_replies(scene: Scene) -> str:
+    """no host gets the reply to what it has not asked"""
+    ways = list(_mail_ways(scene, Table.of(scene)))
+    for sender, receiver, address in ways:
+        source = sender.private or sender.public
+        replies = [
+            Packet(
+                protocol=protocol,
+                source=source,
+                source_port=port,
+                destination=address,
+                destination_port=_EPHEMERAL,
+                flags=flags,
+            )
+            for protocol, port, flags in _REPLIES
+        ]
+        control = _request(source, address, _EPHEMERAL)
+        heard = arrived(scene, sender.name, receiver.name, replies, control)
+        kinds = ", ".join(f"{packet.protocol} {packet.source_port}" for packet in heard)
+        expect(not heard, f"{receiver.name} got unasked from {sender.name}: {kinds}")
+    return f"{len(ways)} pairs of hosts that talk mail"
+
+
+def _addresses(party: Party) -> list[str]:
+    return sorted({party.private, party.public} - {""})
+
+
+def _request(source: str, destination: str, source_port: int) -> Packet:
+    """The first packet of a mail connection."""
+    protocol, port = _MAIL
+    return Packet(
+        protocol=protocol,
+        source=source,
+        source_port=source_port,
+        destination=destination,
+        destination_port=port,
     )
-    enters = receiver is None or any(
-        flow.destination == target.role
-        and flow.port == port
-        and _names(receiver, flow.source, source.role if same else "", seen)
-        for flow in receiver.flows
-    )
-    return leaves and enters
 
 
-def _names(firewall: flows.Firewall, place: str, role: str, address: str) -> bool:
-    """Whether a flow's `place` means the host of that role, or a network that holds `address`."""
-    if place in firewall.hosts:
-        return place == role
-    network: IPv4Network = firewall.places[place]
-    return IPv4Address(address) in network
+def _mail_ways(scene: Scene, table: Table) -> Iterator[tuple[Party, Party, str]]:
+    """Who may open a mail connection to which of our hosts, and at which of its addresses."""
+    everyone = [party for party in parties(scene) if party.role != flows.SHELL]
+    for sender in everyone:
+        for receiver in everyone:
+            if sender.name == receiver.name or not receiver.stack:
+                continue
+            for address in _addresses(receiver):
+                if table.allows(sender, receiver, address, _MAIL):
+                    yield sender, receiver, address
 
 
-def _reachable(source: Party, target: Party) -> bool:
-    """Whether there is a private way: one VPC, or the peering between the hub and a branch."""
-    pair = {source.role, target.role}
-    same_network = source.stack == target.stack != ""
-    return same_network or pair == {flows.HUB, flows.BRANCH}
-
-
-def _parties(scene: Scene) -> list[Party]:
-    nat = scene.environment["nat"]
-    parties = [
+def _lies(scene: Scene, table: Table, sender: Party, receiver: Party) -> list[str]:
+    """Addresses of others that the receiver's own rules would let in."""
+    branches = IPv4Network(scene.environment["branches"])
+    absent = Party(name="", role=flows.BRANCH, stack="", private=str(branches[-2]), public="")
+    others = [
         Party(
-            name=host.name,
-            role=host.role,
-            stack=host.stack,
-            private=host.private_ip,
-            public=host.public_ip,
-        )
-        for host in scene.hosts
-    ]
-    # AWS chooses the endpoint's address; the table names it by its group, so any one will do.
-    parties += [
-        Party(
-            name=outputs["shell"],
-            role=flows.SHELL,
-            stack=stack,
-            private=str(IPv4Network(outputs["network"])[-2]),
+            name=party.name,
+            role=party.role,
+            stack=party.stack,
+            private=party.private or party.public,
             public="",
         )
-        for stack, outputs in scene.deployment.outputs().items()
+        for party in (*parties(scene), absent)
+        if party.name not in (sender.name, receiver.name) and party.role != flows.SHELL
     ]
-    parties += [
-        Party(name=host.name, role=flows.INTERNET, stack="", private="", public=host.address)
-        for host in scene.outside
-    ]
-    # The hub has no address of its own on the Internet: it is seen as the NAT gateway's.
-    return [_seen_as(party, nat) if party.role == flows.HUB else party for party in parties]
-
-
-def _seen_as(party: Party, nat: str) -> Party:
-    return Party(
-        name=party.name, role=party.role, stack=party.stack, private=party.private, public=nat
-    )
-
-
-def _firewalls(scene: Scene) -> dict[str, flows.Firewall]:
-    environment: dict[str, Any] = scene.environment
-    found = {}
-    for stack, outputs in scene.deployment.outputs().items():
-        if outputs["kind"] == "environment":
-            found[stack] = flows.environment_firewall(
-                environment["outbound"], IPv4Network(environment["branches"])
-            )
-        else:
-            found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))
-    return found
+    return sorted({other.private for other in others if table.admits(other, receiver, _MAIL)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from checks.deployment import Answer, OutsideHost, Result
+from checks.deployment import Answer, OutsideHost, Result, Target
 from lab import hosts
 from lab.internet.plan import MAIL_HOSTS
 from lab.session import Lab
@@ -35,9 +35,7 @@ class Twin:
         done = hosts.run(self.lab, host, argv, stdin=stdin, limit=limit)
         return Result(code=done.returncode, out=done.stdout, err=done.stderr)
 
-    def connect(
-        self, source: str, targets: Iterable[tuple[str, int]]
-    ) -> dict[tuple[str, int], Answer]:
+    def connect(self, source: str, targets: Iterable[Target]) -> dict[Target, Answer]:
         """Real connection attempts through the lab's network."""
         found = hosts.probe(self.lab, source, targets)
         return {target: Answer(word) for target, word in found.items()}

@@ -44,11 +44,12 @@ class Groups(ComponentResource):
     def _allow(self, flow: Flow) -> Iterator[pulumi.Resource]:
         """The egress rule of the source and the ingress rule of the destination, where ours."""
         common: dict[str, Any] = {
-            "ip_protocol": "tcp",
+            "ip_protocol": flow.protocol,
             "from_port": flow.port,
             "to_port": flow.port,
         }
-        name = f"{self.name}-{flow.source}-{flow.destination}-{flow.port}"
+        service = f"{flow.port}" if flow.protocol == "tcp" else f"{flow.protocol}-{flow.port}"
+        name = f"{self.name}-{flow.source}-{flow.destination}-{service}"
         if flow.source in self.groups:
             yield aws.vpc.SecurityGroupEgressRule(
                 f"{name}-out",

@@ -12,6 +12,7 @@ from lab.holder.holder import Completed
 from lab.internet import hosts as outside
 from lab.internet import plan
 from lab.machines import boot
+from lab.network.probe import Target
 from lab.session import Lab
 from lab.world.model import Instance
 
@@ -96,8 +97,8 @@ def run(lab: Lab, name: str, command: Sequence[str], *, stdin: str, limit: float
     return lab.holder.run(inner, stdin=stdin, check=False, limit=limit)
 
 
-def probe(lab: Lab, name: str, targets: Iterable[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """Try TCP from a host, or from a Connect endpoint by its id; see lab.network.probe."""
+def probe(lab: Lab, name: str, targets: Iterable[Target]) -> dict[Target, str]:
+    """Try ports from a host, or from a Connect endpoint by its id; see lab.network.probe."""
     wanted = list(targets)
     endpoints = {endpoint.id for endpoint in lab.world.connect_endpoints}
     if name in endpoints:

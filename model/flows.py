@@ -25,12 +25,16 @@ ANYWHERE = IPv4Network("0.0.0.0/0")
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """`source` may open TCP connections to `port` of `destination`; `why` is the rule's text."""
+    """`source` may open connections to `port` of `destination`; `why` is the rule's text.
+
+    `protocol` is `tcp` or `udp`.
+    """
 
     source: str
     destination: str
     port: int
     why: str
+    protocol: str = "tcp"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -184,6 +184,11 @@ def _blocks(vpc: Any) -> list[str]:
     return [block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False)]
 
 
+def create_vpc_endpoint(moto: Any, self: Any, **request: Any) -> Any:
+    """API reference, CreateVpcEndpoint: without a type it is a gateway endpoint."""
+    return moto(self, **{**request, "endpoint_type": request["endpoint_type"] or "Gateway"})
+
+
 def modify_vpc_endpoint(moto: Any, self: Any, **request: Any) -> None:
     """A gateway endpoint's routes follow its route tables; moto changes the list only."""
     moto(self, **request)
@@ -222,6 +227,7 @@ def create_default_pls(moto: Any, self: Any) -> None:
 CORRECTIONS = (
     (EC2Backend, "__init__", backend_init),
     (VPCBackend, "create_vpc", create_vpc),
+    (VPCBackend, "create_vpc_endpoint", create_vpc_endpoint),
     (VPCBackend, "modify_vpc_endpoint", modify_vpc_endpoint),
     (SubnetBackend, "create_subnet", create_subnet),
     (Subnet, "request_ip", request_ip),

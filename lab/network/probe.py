@@ -1,7 +1,9 @@
-"""`python -m lab.network.probe`, in a network namespace: try many TCP connections at once.
+"""`python -m lab.network.probe`, in a network namespace: try many ports at once.
 
-Standard input is a JSON list of [address, port]; standard output a list of `open`, `refused` or
-`nothing` in the same order. A refusal came back from the other end, so it passed every filter.
+Standard input is a JSON list of [protocol, address, port], the protocol `tcp` or `udp`; standard
+output a list of `open`, `refused` or `nothing` in the same order. A refusal, TCP's reset or ICMP's
+"port unreachable", came back from the other end, so it passed every filter. A UDP port that is
+open and says nothing looks like one behind a filter.
 """
 
 from __future__ import annotations
@@ -12,23 +14,64 @@ import sys
 
 LIMIT = 3.0
 """Seconds to wait for an answer: a lost SYN is sent again after 1 (RFC 6298), and after 2 more."""
+AGAIN = 1.0
+"""Seconds until a UDP packet is sent again, as TCP does by itself. Linux answers a peer with six
+"port unreachable" at once and then one a second (icmp(7), icmp_ratelimit)."""
+
+Target = tuple[str, str, int]
+"""A protocol (`tcp` or `udp`), an address and a port."""
 
 
-async def probe(address: str, port: int) -> str:
-    """What a connection to `address` and `port` meets."""
+async def probe(protocol: str, address: str, port: int) -> str:
+    """What a packet to `address` and `port` meets."""
+    attempt = {"tcp": _tcp, "udp": _udp}[protocol]
     try:
-        _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), LIMIT)
+        await asyncio.wait_for(attempt(address, port), LIMIT)
     except ConnectionRefusedError:
         return "refused"
     except (TimeoutError, OSError):
         return "nothing"
-    writer.close()
     return "open"
 
 
-async def probe_all(targets: list[tuple[str, int]]) -> list[str]:
+async def _tcp(address: str, port: int) -> None:
+    _, writer = await asyncio.open_connection(address, port)
+    writer.close()
+
+
+async def _udp(address: str, port: int) -> None:
+    """Send one byte, again and again, until something comes back."""
+    answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+        lambda: _Answer(answer), remote_addr=(address, port)
+    )
+    try:
+        while not answer.done():
+            transport.sendto(b"?")
+            await asyncio.wait([answer], timeout=AGAIN)
+    finally:
+        transport.close()
+    await answer
+
+
+class _Answer(asyncio.DatagramProtocol):
+    """The first datagram, or the first error that the kernel reports for the socket."""
+
+    def __init__(self, answer: asyncio.Future[None]) -> None:
+        self._answer = answer
+
+    def datagram_received(self, data: bytes, addr: object) -> None:
+        if not self._answer.done():
+            self._answer.set_result(None)
+
+    def error_received(self, exc: Exception) -> None:
+        if not self._answer.done():
+            self._answer.set_exception(exc)
+
+
+async def probe_all(targets: list[Target]) -> list[str]:
     """Probe all at the same time."""
-    return list(await asyncio.gather(*(probe(address, port) for address, port in targets)))
+    return list(await asyncio.gather(*(probe(*target) for target in targets)))
 
 
 if __name__ == "__main__":

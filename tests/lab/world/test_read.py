@@ -43,8 +43,6 @@ def _make_networks(ec2: Any, ids: SimpleNamespace) -> None:
         subnet = ec2.create_subnet(VpcId=ids.vpc, CidrBlock=cidr, AvailabilityZone=f"{REGION}a")[
             "Subnet"
         ]["SubnetId"]
-        # Off by default in AWS; moto switches it on in the first subnet of a zone.
-        ec2.modify_subnet_attribute(SubnetId=subnet, MapPublicIpOnLaunch={"Value": False})
         setattr(ids, name, subnet)
     ids.table = ec2.create_route_table(VpcId=ids.vpc)["RouteTable"]["RouteTableId"]
     ec2.associate_route_table(RouteTableId=ids.table, SubnetId=ids.dmz)
