@@ -41,7 +41,11 @@ def up(arguments: argparse.Namespace) -> int:
     """Deploy and boot, stay up."""
     lab, progress = _lab(arguments)
     results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
-    _await_mail(lab, progress)
+    try:
+        _await_mail(lab, progress)
+    except BaseException:
+        lab.down()
+        raise
     print(_results(results))
     print(_hosts(lab))
     return 0

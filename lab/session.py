@@ -63,12 +63,12 @@ class Lab:
     @property
     def record(self) -> dict[str, Any]:
         """`stacks` that are deployed, `endpoint` of the emulator, `outputs` of each stack, …"""
-        return json.loads(self._record_file.read_text())
+        return json.loads((self.holder.state / self._record_file.name).read_text())
 
     @property
     def world(self) -> World:
         """AWS as it was at the last deployment."""
-        return from_json((self.state / "world.json").read_text())
+        return from_json((self.holder.state / "world.json").read_text())
 
     @property
     def _record_file(self) -> Path:

@@ -82,6 +82,7 @@ def _check_groups(backend: Any, groups: list[str], vpc_id: str, subnet_id: str) 
 def _settle_interface(backend: Any, instance: Any, given: set[str]) -> None:
     """Groups live on the interface; one that was given keeps its own and outlives the instance."""
     interface = instance.nics[0]
+    instance._placement.zone = interface.subnet.availability_zone
     if interface.id in given:
         instance.security_groups = list(interface._group_set)
         return
