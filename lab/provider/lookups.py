@@ -1,6 +1,7 @@
 """Functions that look for what there is, and what there may be.
 
-Registry: aws.ec2.{getInstances,getEips,getVpcs}, aws.servicequotas.getServiceQuota.
+Registry: aws.ec2.{getEips,getInstances,getRouteTable,getVpcPeeringConnections,getVpcs},
+aws.servicequotas.getServiceQuota.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.provider.aws import Aws
+from lab.provider.aws import Aws, tag_map
 from lab.provider.function import Function, filters
 from lab.provider.values import Values
 
@@ -71,6 +72,77 @@ def _vpcs(aws: Aws, arguments: Values) -> Values:
     }
 
 
+def _peerings(aws: Aws, arguments: Values) -> Values:
+    tags = arguments.get("tags", {})
+    wanted = _tagged(tags) + filters(arguments)
+    pages = aws.ec2.get_paginator("describe_vpc_peering_connections").paginate(Filters=wanted)
+    return {
+        "id": aws.region,
+        "ids": [
+            peering["VpcPeeringConnectionId"]
+            for page in pages
+            for peering in page["VpcPeeringConnections"]
+        ],
+        "region": aws.region,
+        "tags": tags,
+    }
+
+
+_ROUTE = {
+    "carrierGatewayId": "CarrierGatewayId",
+    "cidrBlock": "DestinationCidrBlock",
+    "coreNetworkArn": "CoreNetworkArn",
+    "destinationPrefixListId": "DestinationPrefixListId",
+    "egressOnlyGatewayId": "EgressOnlyInternetGatewayId",
+    "gatewayId": "GatewayId",
+    "instanceId": "InstanceId",
+    "ipv6CidrBlock": "DestinationIpv6CidrBlock",
+    "localGatewayId": "LocalGatewayId",
+    "natGatewayId": "NatGatewayId",
+    "networkInterfaceId": "NetworkInterfaceId",
+    "odbNetworkArn": "OdbNetworkArn",
+    "transitGatewayId": "TransitGatewayId",
+    "vpcEndpointId": "VpcEndpointId",
+    "vpcPeeringConnectionId": "VpcPeeringConnectionId",
+}
+"""A route's properties and their names in the API; the absent ones are empty."""
+
+
+def _route_table(aws: Aws, arguments: Values) -> Values:
+    identifier = arguments["routeTableId"]
+    table = aws.ec2.describe_route_tables(RouteTableIds=[identifier])["RouteTables"][0]
+    return {
+        "arn": aws.arn("ec2", f"route-table/{identifier}"),
+        "associations": [
+            {
+                "gatewayId": item.get("GatewayId", ""),
+                "main": item["Main"],
+                "routeTableAssociationId": item["RouteTableAssociationId"],
+                "routeTableId": item["RouteTableId"],
+                "subnetId": item.get("SubnetId", ""),
+            }
+            for item in table["Associations"]
+        ],
+        "id": identifier,
+        "ownerId": table["OwnerId"],
+        "region": aws.region,
+        "routeTableId": identifier,
+        "routes": [
+            {name: route.get(parameter, "") for name, parameter in _ROUTE.items()}
+            for route in table["Routes"]
+            if not _left_out(route)
+        ],
+        "tags": tag_map(table.get("Tags")),
+        "vpcId": table["VpcId"],
+    }
+
+
+def _left_out(route: Mapping[str, Any]) -> bool:
+    """The real provider tells neither of the local route nor of gateway endpoints' routes."""
+    gateway = route.get("GatewayId", "")
+    return gateway == "local" or gateway.startswith("vpce-")
+
+
 def _service_quota(aws: Aws, arguments: Values) -> Values:
     asked = {"ServiceCode": arguments["serviceCode"], "QuotaCode": arguments["quotaCode"]}
     api = aws.client("service-quotas")
@@ -96,6 +168,13 @@ FUNCTIONS: Mapping[str, Function] = {
     "aws:ec2/getEips:getEips": Function(arguments=("filters", "region", "tags"), call=_eips),
     "aws:ec2/getInstances:getInstances": Function(
         arguments=("filters", "instanceStateNames", "instanceTags", "region"), call=_instances
+    ),
+    # The registry's other ways to name the table (by subnet, tags...) are not there.
+    "aws:ec2/getRouteTable:getRouteTable": Function(
+        arguments=("region", "routeTableId"), required=("routeTableId",), call=_route_table
+    ),
+    "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": Function(
+        arguments=("filters", "region", "tags"), call=_peerings
     ),
     "aws:ec2/getVpcs:getVpcs": Function(arguments=("filters", "region", "tags"), call=_vpcs),
     "aws:servicequotas/getServiceQuota:getServiceQuota": Function(

@@ -84,7 +84,13 @@ def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], A
     }
     assert created.outputs["quota"] == 60
     everyone = ["10.1.1.10", "10.1.1.11", "10.1.1.12"]
-    assert created.outputs["found"] == {"vpcs": True, "eips": True, "addresses": everyone}
+    assert created.outputs["found"] == {
+        "vpcs": True,
+        "eips": True,
+        "addresses": everyone,
+        "peerings": True,
+        "routes": [["0.0.0.0/0", True, False], ["10.2.0.0/16", False, True]],
+    }
     check_instance(client, word="first", address=created.outputs["address"])
     check_records(client, word="first")
     check_acl(client, subnets=1, rules={"6": "25-25", "1": "3/4", "-1": "allow"})

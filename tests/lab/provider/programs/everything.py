@@ -56,14 +56,14 @@ peering = aws.ec2.VpcPeeringConnection(
     opts=options,
 )
 outward = {"nat_gateway_id": nat.id} if SECOND else {"gateway_id": gateway.id}
-aws.ec2.Route(
+outward_route = aws.ec2.Route(
     "outward",
     route_table_id=tables[0].id,
     destination_cidr_block="0.0.0.0/0",
     opts=options,
     **outward,
 )
-aws.ec2.Route(
+peered = aws.ec2.Route(
     "peered",
     route_table_id=tables[0].id,
     destination_cidr_block=other_vpc.cidr_block,
@@ -448,9 +448,19 @@ pulumi.export(
 NAMED = {"Name": WORD}
 pulumi.export(
     "found",
-    pulumi.Output.all(vpc.id, instance.id, eip.id).apply(
+    pulumi.Output.all(
+        vpc.id, instance.id, eip.id, peering.id, tables[0].id, outward_route.id, peered.id
+    ).apply(
         lambda made: {
             "vpcs": made[0] in aws.ec2.get_vpcs(tags=NAMED, opts=invoke).ids,
+            "peerings": made[3]
+            in aws.ec2.get_vpc_peering_connections(
+                tags=NAMED, filters=[{"name": "status-code", "values": ["active"]}], opts=invoke
+            ).ids,
+            "routes": sorted(
+                (route.cidr_block, bool(route.gateway_id), bool(route.vpc_peering_connection_id))
+                for route in aws.ec2.get_route_table(route_table_id=made[4], opts=invoke).routes
+            ),
             "eips": made[2] in aws.ec2.get_eips(tags=NAMED, opts=invoke).allocation_ids,
             "addresses": sorted(
                 aws.ec2.get_instances(
