@@ -20,8 +20,9 @@ PROBED = (*(("tcp", port) for port in _TCP), *(("udp", port) for port in _UDP))
 """Mail and administration, what a machine might have open unawares, and the ends of the ranges that
 a rule might let through as a whole."""
 
-_EPHEMERAL = 40000
-"""A port from which a host might have asked something (ip(7), ip_local_port_range)."""
+_ASKING, _UNASKED = 50000, 40000
+"""Ports from which hosts ask (ip(7), ip_local_port_range): these checks from the first and those
+above it, never from the second, to which a reply is therefore unasked."""
 _REPLIES = (("tcp", ports.SMTP, SYN | ACK), ("tcp", ports.HTTPS, ACK), ("udp", 53, 0))
 """What an answer would be, and what would follow it: protocol, source port and TCP's flags."""
 
@@ -80,8 +81,8 @@ def false_sources(scene: Scene) -> str:
         lies = _lies(scene, table, sender, receiver) if address == receiver.private else []
         if not lies:
             continue
-        forged = [_request(lie, address, _EPHEMERAL + n) for n, lie in enumerate(lies, start=1)]
-        control = _request(sender.private, address, _EPHEMERAL)
+        forged = [_request(lie, address, _ASKING + n) for n, lie in enumerate(lies, start=1)]
+        control = _request(sender.private, address, _ASKING)
         heard = [p.source for p in arrived(scene, sender.name, receiver.name, forged, control)]
         expect(not heard, f"{receiver.name} heard {sender.name} as {', '.join(heard)}")
         tried += len(lies)
@@ -100,12 +101,12 @@ def unasked_replies(scene: Scene) -> str:
                 source=source,
                 source_port=port,
                 destination=address,
-                destination_port=_EPHEMERAL,
+                destination_port=_UNASKED,
                 flags=flags,
             )
             for protocol, port, flags in _REPLIES
         ]
-        control = _request(source, address, _EPHEMERAL)
+        control = _request(source, address, _ASKING)
         heard = arrived(scene, sender.name, receiver.name, replies, control)
         kinds = ", ".join(f"{packet.protocol} {packet.source_port}" for packet in heard)
         expect(not heard, f"{receiver.name} got unasked from {sender.name}: {kinds}")
