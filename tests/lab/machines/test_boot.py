@@ -44,7 +44,7 @@ BAKED = instance(
             package_update: true
             packages: [postfix, postfix-cdb, python3-boto3]
             runcmd:
-            - [sh, -c, "hostname -f >/root/ran"]
+            - [sh, -c, "hostname -f >/root/ran; systemctl start postfix"]
             """).encode()
     ),
     iam_role=ROLE,
