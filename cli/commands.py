@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from checks.ready import wait_ready
-from checks.suite import Verdict, run_suite
+from checks.suite import Failed, Verdict, run_suite
 from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
@@ -38,10 +38,16 @@ def main_job(arguments: argparse.Namespace) -> int:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Deploy and boot, stay up."""
+    """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
     results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
-    _await_mail(lab, progress)
+    try:
+        _await_mail(lab, progress)
+    except Failed:
+        raise
+    except BaseException:
+        lab.down()
+        raise
     print(_results(results))
     print(_hosts(lab))
     return 0

@@ -8,17 +8,21 @@ from pathlib import Path
 import pytest
 
 from lab.holder import Holder
+from lab.waiting import wait_for
 from tests.lab.session.bench import (
+    END_LIMIT,
     Started,
     Traces,
     content,
     copy_project,
     edit,
+    engines,
     gatepost,
     named_namespaces,
 )
 
 INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
 
 
 @pytest.fixture
@@ -66,7 +70,7 @@ def test_the_main_job_fails_with_its_checks_and_leaves_nothing(small: Path, stat
     assert traces.left() == []
 
 
-@pytest.mark.parametrize("phase", ["pulumi up: dev", "booting"])
+@pytest.mark.parametrize("phase", ["starting the AWS emulator", "pulumi up: dev", "booting"])
 def test_ctrl_c_cleans_up(small: Path, state: Path, phase: str) -> None:
     files = content(small)
     job = Started.start(small, state, "up")
@@ -78,6 +82,16 @@ def test_ctrl_c_cleans_up(small: Path, state: Path, phase: str) -> None:
     assert job.lines[-1] == "gatepost: interrupted; the lab has been cleaned up\n"
     assert traces.left() == []
     assert (content(small), others(state)) == (files, [])
+
+
+def test_sigterm_cleans_up(small: Path, state: Path) -> None:
+    job = Started.start(small, state)
+    job.read_until("pulumi up: dev")
+    traces = Traces.of(state)
+    job.terminate()
+    assert job.end() == TERMINATED
+    assert job.lines[-1] == "gatepost: terminated; the lab has been cleaned up\n"
+    assert traces.left() == []
 
 
 @pytest.mark.parametrize("phase", ["pulumi up: dev", "booting"])
@@ -94,8 +108,10 @@ def test_the_main_jobs_lab_dies_with_it(small: Path, state: Path, phase: str) ->
 def test_a_killed_up_is_cleaned_up_by_the_next(small: Path, state: Path) -> None:
     job = Started.start(small, state, "up")
     job.read_until("pulumi up: dev")
+    assert wait_for(lambda: len(engines(state)) > 1, END_LIMIT)
     traces = Traces.of(state)
     job.kill()
+    assert wait_for(lambda: not engines(state), END_LIMIT)
     assert Holder.find(state)
     file = small / "stacks" / "Pulumi.dev.yaml"
     edit(file, "outbound: relay", "outbound: pigeon")
