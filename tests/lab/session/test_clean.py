@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from lab.holder import Holder
 from lab.waiting import wait_for
 from tests.lab.session.bench import (
     END_LIMIT,
+    Bench,
     Started,
     Traces,
     content,
@@ -23,6 +25,9 @@ from tests.lab.session.bench import (
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+ENGINE_LIMIT = 3.0
+"""Seconds for an engine to notice that its program is dead; left alone it would work on for
+longer."""
 
 
 @pytest.fixture
@@ -34,8 +39,11 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Path:
-    return tmp_path / "state"
+def state(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a test's lab; a test that fails leaves nothing either."""
+    state = tmp_path / "state"
+    yield state
+    Bench.of(tmp_path / "project", state).lab.down()
 
 
 def others(state: Path) -> list[str]:
@@ -98,7 +106,7 @@ def test_a_killed_up_is_cleaned_up_by_the_next(small: Path, state: Path) -> None
     assert wait_for(lambda: len(engines(state)) > 1, END_LIMIT)
     traces = Traces.of(state)
     job.kill()
-    assert wait_for(lambda: not engines(state), END_LIMIT)
+    assert wait_for(lambda: not engines(state), ENGINE_LIMIT)
     assert Holder.find(state)
     file = small / "stacks" / "Pulumi.dev.yaml"
     edit(file, "outbound: relay", "outbound: pigeon")
