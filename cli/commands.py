@@ -38,7 +38,7 @@ def main_job(arguments: argparse.Namespace) -> int:
 
 
 def up(arguments: argparse.Namespace) -> int:
-    """Deploy and boot, stay up."""
+    """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
     results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -12,21 +13,37 @@ from cli.image import update as image_update
 from cli.words import complain
 from lab.errors import LabError
 
-INTERRUPTED = 130
-"""The exit status after Ctrl-C: 128 and the signal's number, as shells count."""
+SIGNALLED = 128
+"""The exit status after a signal is this and the signal's number, as shells count."""
+CLEANED = "the lab has been cleaned up"
+STAYS = "the lab stays: `gatepost lab apply` completes it, `gatepost lab down` ends it"
+
+
+class Terminated(BaseException):
+    """SIGTERM came; like KeyboardInterrupt it is nobody's to swallow."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns its exit status: 0, or 1 if a check or the command failed."""
     arguments = _parser().parse_args(argv)
+    former = signal.signal(signal.SIGTERM, _terminate)
     try:
         return arguments.run(arguments)
     except (LabError, Failed) as error:
         complain(str(error))
         return 1
     except KeyboardInterrupt:
-        complain("interrupted; the lab has been cleaned up")
-        return INTERRUPTED
+        complain(f"interrupted; {arguments.left}")
+        return SIGNALLED + signal.SIGINT
+    except Terminated:
+        complain(f"terminated; {arguments.left}")
+        return SIGNALLED + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="the folder of this lab (default: .lab in the project); one lab per folder",
     )
-    lab.set_defaults(run=commands.main_job, stacks=[], json=False)
+    lab.set_defaults(run=commands.main_job, stacks=[], json=False, left=CLEANED)
     _lab_commands(lab.add_subparsers(metavar="COMMAND"))
     image = areas.add_parser("image", help="the hosts' pinned Debian images")
     update = image.add_subparsers(required=True, metavar="COMMAND").add_parser(
@@ -74,6 +91,8 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     check.set_defaults(run=commands.check)
     down = commands_of.add_parser("down", help="end the lab; nothing stays")
     down.set_defaults(run=commands.down)
+    for command in (apply, status, execute, check, down):
+        command.set_defaults(left=STAYS)
     for command in (apply, status, check):
         command.add_argument("--json", action="store_true", help="for machines")
 

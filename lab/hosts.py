@@ -19,7 +19,7 @@ from lab.world.model import Instance
 
 @dataclass(frozen=True, kw_only=True)
 class HostStatus:
-    """One line of `gatepost lab status`; `uptime` in seconds, None for what does not run."""
+    """One line of `gatepost lab status`; `boot_id` is another one after every boot."""
 
     name: str
     role: str
@@ -34,7 +34,7 @@ def statuses(lab: Lab) -> list[HostStatus]:
     """Every instance of the lab and every mail host of its Internet."""
     holder = lab.holder
     rows = []
-    for item in lab.world.instances:
+    for item in _instances(lab):
         machine = boot.find(holder, item.id)
         rows.append(
             HostStatus(
@@ -62,12 +62,17 @@ def statuses(lab: Lab) -> list[HostStatus]:
     return rows
 
 
+def _instances(lab: Lab) -> list[Instance]:
+    """By name: their ids, by which AWS's state is sorted, are another order in every lab."""
+    return sorted(lab.world.instances, key=lambda item: item.name)
+
+
 def find(lab: Lab, name: str) -> Instance | plan.OutsideHost:
     """A host by its mail host name, its short name, its instance id, or its name outside.
 
     Raises LabError, with the names there are.
     """
-    instances = lab.world.instances
+    instances = _instances(lab)
     for instance in instances:
         if name in (instance.name, instance.name.partition(".")[0], instance.id):
             return instance

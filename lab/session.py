@@ -62,13 +62,19 @@ class Lab:
 
     @property
     def record(self) -> dict[str, Any]:
-        """`stacks` that are deployed, `endpoint` of the emulator, `outputs` of each stack, …"""
-        return json.loads((self.holder.state / self._record_file.name).read_text())
+        """`stacks` that are deployed, `endpoint` of the emulator, `outputs` of each stack, …
+
+        Raises LabError, as `world` does, if no lab is up.
+        """
+        return json.loads(self._file_of_running("lab.json"))
 
     @property
     def world(self) -> World:
         """AWS as it was at the last deployment."""
-        return from_json((self.holder.state / "world.json").read_text())
+        return from_json(self._file_of_running("world.json"))
+
+    def _file_of_running(self, name: str) -> str:
+        return (self.holder.state / name).read_text()
 
     @property
     def _record_file(self) -> Path:
@@ -127,6 +133,7 @@ class Lab:
         if holder:
             holder.stop()
         if (self.state / MARK).exists():
+            Holder.clear(self.state)
             shutil.rmtree(self.state)
 
     def _clear(self) -> None:

@@ -166,10 +166,13 @@ class Engine:
             return json.loads(answer.read_text())
 
     def _follow(self, command: list[str]) -> list[str]:
-        """Run the child to its end; whatever ends this call early ends the child as well."""
+        """Run the child to its end; whatever ends this call early ends the child as well.
+
+        A SIGKILL of the caller too: the engine soon misses the child, which is its program.
+        """
         lines: list[str] = []
         child = subprocess.Popen(
-            command,
+            ["setpriv", "--pdeathsig", "KILL", "--", *command],
             cwd=self._copy,
             env=self._environment(),
             start_new_session=True,

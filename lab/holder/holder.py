@@ -96,6 +96,17 @@ class Holder:
         record = Record.read(_record_path(state))
         return cls(state=state, record=record) if record and record.alive() else None
 
+    @classmethod
+    def clear(cls, state: Path) -> None:
+        """Remove what the kernel keeps of a lab whose owner was killed.
+
+        Raises HolderError if a lab runs in `state`, or if something stays.
+        """
+        with _locked(state):
+            if cls.find(state):
+                raise HolderError(f"A lab runs in {state}: stop it, do not clear it")
+            _clear(state)
+
     @property
     def group(self) -> str:
         """The lab's folder in the cgroup2 hierarchy, which is at /run/cgroup inside the lab."""

@@ -136,6 +136,10 @@ class Started:
         """What Ctrl-C does: SIGINT for the whole job."""
         os.killpg(self.process.pid, signal.SIGINT)
 
+    def terminate(self) -> None:
+        """SIGTERM for the command itself, as kill(1) sends it."""
+        self.process.terminate()
+
     def kill(self) -> None:
         """SIGKILL for the command itself, and for nothing else."""
         self.process.kill()
@@ -193,6 +197,11 @@ class Traces:
     def _processes(self) -> list[str]:
         known = {pid for pid, started in self.processes if start_time(pid) == started}
         return [f"process {pid}: {_command(pid)}" for pid in known | set(_users(self.state))]
+
+
+def engines(state: Path) -> list[int]:
+    """The engine's processes: they are the only part of a lab outside its own pid namespace."""
+    return [pid for pid in _users(state) if f"PULUMI_HOME={state}" in _read(pid, "environ")]
 
 
 def named_namespaces() -> list[str]:

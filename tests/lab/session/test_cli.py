@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
-from tests.lab.session.bench import Bench, command, gatepost
+from tests.lab.session.bench import Bench, Started, command, gatepost
 
 ADDRESSES = {
     "ms.example.jp": ("hub", "10.1.11.5"),
@@ -80,6 +80,16 @@ def test_exec_passes_signals(bench: Bench) -> None:
         process.wait()
     execute(bench, "ms", "--", "kill", pid)
     assert execute(bench, "ms", "--", "kill", "-0", pid).returncode != 0
+
+
+def test_an_interrupted_check_leaves_the_lab_up(bench: Bench) -> None:
+    ids = bench.boot_ids()
+    job = Started.start(bench.lab.project, bench.lab.state, "check")
+    job.read_until("Internet → relay → hub → mailbox")
+    job.interrupt()
+    assert job.end() == 130
+    assert job.lines[-1].startswith("gatepost: interrupted; the lab stays: `gatepost lab apply`")
+    assert bench.boot_ids() == ids
 
 
 def test_exec_without_a_command_or_host_says_how(bench: Bench) -> None:

@@ -1,0 +1,123 @@
+"""What the commands make of a lab's answers: exit status, output, and that the main job cleans."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from checks.suite import Failed, Verdict
+from cli import commands
+from cli.main import main
+
+GOOD = Verdict(check="one", passed=True, finding="fine", seconds=0.1)
+BAD = Verdict(check="two", passed=False, finding="the sky fell", seconds=0.2)
+
+
+class Lab:
+    """Writes down what is done to it."""
+
+    def __init__(self) -> None:
+        self.done: list[Any] = []
+
+    def up(self, stacks: list[str], *, tied: bool = False) -> list[Any]:
+        self.done.append(("up", stacks, tied))
+        return []
+
+    def down(self) -> None:
+        self.done.append("down")
+
+
+@pytest.fixture
+def lab(monkeypatch: pytest.MonkeyPatch) -> Lab:
+    lab = Lab()
+    progress = Namespace(phase=lambda _text: None)
+    monkeypatch.setattr(commands, "_lab", lambda _arguments: (lab, progress))
+    monkeypatch.setattr(commands, "wait_ready", lambda _twin: None)
+    return lab
+
+
+def suite(monkeypatch: pytest.MonkeyPatch, *verdicts: Verdict | BaseException) -> None:
+    def run(_twin: Any) -> Iterator[Verdict]:
+        for each in verdicts:
+            if isinstance(each, BaseException):
+                raise each
+            yield each
+
+    monkeypatch.setattr(commands, "run_suite", run)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "status", "said"),
+    [([GOOD, GOOD], 0, "2 of 2 checks passed"), ([GOOD, BAD], 1, "1 of 2 checks passed")],
+)
+def test_the_main_jobs_status_is_its_verdicts(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verdicts: list[Verdict],
+    status: int,
+    said: str,
+) -> None:
+    suite(monkeypatch, *verdicts)
+    assert main(["lab"]) == status
+    assert said in capsys.readouterr().out
+    assert lab.done == [("up", ["dev", "dev-osaka"], True), "down"]
+
+
+def test_the_main_job_shows_what_a_check_found(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite(monkeypatch, BAD)
+    main(["lab"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("FAIL")
+    assert lines[0].endswith("two")
+    assert lines[1].strip() == "the sky fell"
+
+
+def test_the_main_job_cleans_up_when_it_is_interrupted(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite(monkeypatch, GOOD, KeyboardInterrupt())
+    assert main(["lab"]) == 130
+    assert lab.done[-1] == "down"
+    assert capsys.readouterr().err == "gatepost: interrupted; the lab has been cleaned up\n"
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "after"),
+    [(Failed("no mail service on ms"), 1, []), (KeyboardInterrupt(), 130, ["down"])],
+)
+def test_a_lab_that_takes_no_mail_stays_unless_interrupted(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    problem: BaseException,
+    status: int,
+    after: list[str],
+) -> None:
+    def wait_ready(_twin: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr(commands, "wait_ready", wait_ready)
+    assert main(["lab", "up", "dev"]) == status
+    assert lab.done == [("up", ["dev"], False), *after]
+
+
+@pytest.mark.parametrize(("verdicts", "status"), [([GOOD], 0), ([GOOD, BAD], 1)])
+def test_check_for_machines(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verdicts: list[Verdict],
+    status: int,
+) -> None:
+    suite(monkeypatch, *verdicts)
+    assert main(["lab", "check", "--json"]) == status
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["check"], each["passed"]) for each in found] == [
+        (each.check, each.passed) for each in verdicts
+    ]
