@@ -73,7 +73,11 @@ Hop = str | frozenset[str]
 
 
 def follow(
-    scene: Scene, sent_from: MailHost | OutsideHost, sender: str, recipient: str, hops: list[Hop]
+    scene: Scene,
+    sent_from: MailHost | OutsideHost,
+    sender: str,
+    recipient: str,
+    hops: Sequence[Hop],
 ) -> Copy:
     """Send a message and require one copy, in the right mailbox, by exactly these hops."""
     word = send(scene, sent_from.name, sender, recipient)

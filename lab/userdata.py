@@ -1,4 +1,4 @@
-"""What the lab reads of an instance's user data: the packages that it asks for."""
+"""An instance's user data: its limit, and the packages that it asks for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import gzip
 import yaml
 
 from lab.errors import LabError
+
+LIMIT = 16 * 1024
+"""Bytes before base64 ("Run commands when you launch an EC2 instance", EC2 User Guide)."""
 
 GZIP_MAGIC = b"\x1f\x8b"
 """The first two octets of gzip data (RFC 1952 section 2.3.1)."""

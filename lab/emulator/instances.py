@@ -12,10 +12,9 @@ from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses import EC2Response
 
+from lab import userdata
 from lab.emulator import images
 
-USER_DATA_LIMIT = 16 * 1024
-"""Bytes before base64 ("Run commands when you launch an EC2 instance", EC2 User Guide)."""
 BURSTABLE_UNLIMITED = ("t3.", "t3a.", "t4g.")
 """Families that start as unlimited ("Unlimited mode concepts", EC2 User Guide)."""
 
@@ -60,10 +59,10 @@ def _check_user_data(user_data: Any) -> None:
     if user_data is None:
         return
     size = len(base64.b64decode(str(user_data)))
-    if size > USER_DATA_LIMIT:
+    if size > userdata.LIMIT:
         raise EC2ClientError(
             "InvalidParameterValue",
-            f"User data is limited to {USER_DATA_LIMIT} bytes, got {size}",
+            f"User data is limited to {userdata.LIMIT} bytes, got {size}",
         )
 
 

@@ -49,9 +49,12 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
 def parameters(text: str) -> dict[str, str]:
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert not any(line[0].isspace() for line in lines), "every parameter is one line"
-    pairs = [tuple(part.strip() for part in line.split("=", 1)) for line in lines]
-    assert len({name for name, _ in pairs}) == len(pairs), "no parameter is given twice"
-    return dict(pairs)
+    found: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition("=")
+        assert name.strip() not in found, "no parameter is given twice"
+        found[name.strip()] = value.strip()
+    return found
 
 
 @pytest.mark.parametrize("role", ["relay", "hub", "branch"])

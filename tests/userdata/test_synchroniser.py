@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ HUB = Config(
     hub="10.1.11.5",
     seconds=1,
 )
-RELAY = Config(**{**HUB.__dict__, "role": "relay"})
-BRANCH = Config(**{**HUB.__dict__, "role": "branch", "owner": "branches/osaka"})
+RELAY = replace(HUB, role="relay")
+BRANCH = replace(HUB, role="branch", owner="branches/osaka")
 
 HOME_KEY, OSAKA_KEY = "people/environment.json", "people/branches/osaka.json"
 

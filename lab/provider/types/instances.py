@@ -6,14 +6,12 @@ import base64
 from collections.abc import Iterable
 from typing import Any
 
+from lab import userdata
 from lab.provider import checks
 from lab.provider.aws import Aws, retag, specification, tag_list, tag_map
 from lab.provider.resource import Property, Resource
 from lab.provider.types.common import TAGS, exactly_one
 from lab.provider.values import UNKNOWN, Values
-
-USER_DATA_LIMIT = 16 * 1024
-"""Bytes before base64 ("Run commands when you launch an EC2 instance", EC2 User Guide)."""
 
 STOPPING = {"Delay": 1, "MaxAttempts": 60}
 """Seconds between two looks at an instance that stops, and how many; the emulator stops at once."""
@@ -278,7 +276,6 @@ def _replace_profile(aws: Aws, identifier: str, name: str | None) -> None:
 
 def _update_root_volume(aws: Aws, old: Values, new: Values) -> None:
     volume = old["volumeId"]
-    request = {"VolumeSize": "Size", "VolumeType": "VolumeType"}
     names = {"volumeSize": "Size", "volumeType": "VolumeType"}
     request = {p: new[name] for name, p in names.items() if new.get(name, old[name]) != old[name]}
     if request:
@@ -308,8 +305,8 @@ def _rules(new: Values) -> Iterable[str]:
     except ValueError as error:
         yield f"userDataBase64 is not base64: {error}"
         return
-    if size > USER_DATA_LIMIT:
-        yield f"user data is limited to {USER_DATA_LIMIT} bytes, got {size}"
+    if size > userdata.LIMIT:
+        yield f"user data is limited to {userdata.LIMIT} bytes, got {size}"
 
 
 def _replaced_by(new: Values, changed: set[str]) -> set[str]:

@@ -70,6 +70,9 @@ def own_keys(kms: Any) -> list[Any]:
 def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], Any]) -> None:
     text = PROGRAM.read_text()
     project.write_file("__main__.py", text)
+    project.write_file(
+        "everything_storage.py", PROGRAM.with_name("everything_storage.py").read_text()
+    )
 
     preview = project.engine.preview("dev")
     assert not leftovers(client)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import everything_storage
 import pulumi
 import pulumi_aws as aws
 
@@ -339,89 +340,7 @@ aws.ec2.EipDomainName(
     opts=pulumi.ResourceOptions(provider=provider, depends_on=[records["mx", "A"]]),
 )
 
-bucket = aws.s3.Bucket("bucket", force_destroy=True, tags=TAGS, opts=options)
-aws.s3.BucketVersioning(
-    "versioning",
-    bucket=bucket.bucket,
-    versioning_configuration={"status": "Suspended" if SECOND else "Enabled"},
-    opts=options,
-)
-aws.s3.BucketPublicAccessBlock(
-    "block",
-    bucket=bucket.bucket,
-    block_public_acls=True,
-    block_public_policy=True,
-    ignore_public_acls=True,
-    restrict_public_buckets=SECOND,
-    opts=options,
-)
-aws.s3.BucketServerSideEncryptionConfiguration(
-    "encryption",
-    bucket=bucket.bucket,
-    rules=[
-        {
-            "apply_server_side_encryption_by_default": {
-                "sse_algorithm": "aws:kms" if SECOND else "AES256"
-            }
-        }
-    ],
-    opts=options,
-)
-aws.s3.BucketOwnershipControls(
-    "ownership",
-    bucket=bucket.bucket,
-    rule={"object_ownership": "BucketOwnerPreferred" if SECOND else "BucketOwnerEnforced"},
-    opts=options,
-)
-aws.s3.BucketPolicy(
-    "tls",
-    bucket=bucket.bucket,
-    policy=bucket.arn.apply(
-        lambda arn: json.dumps(
-            {
-                "Version": "2012-10-17",
-                "Statement": [
-                    {
-                        "Sid": WORD,
-                        "Effect": "Deny",
-                        "Principal": "*",
-                        "Action": "s3:*",
-                        "Resource": [arn, f"{arn}/*"],
-                        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-                    }
-                ],
-            }
-        )
-    ),
-    opts=options,
-)
-aws.s3.BucketLifecycleConfiguration(
-    "lifecycle",
-    bucket=bucket.bucket,
-    rules=[
-        {
-            "id": "old",
-            "status": "Enabled",
-            "noncurrent_version_expiration": {"noncurrent_days": 60 if SECOND else 30},
-        }
-    ],
-    opts=options,
-)
-stored = aws.s3.BucketObjectv2(
-    "object", bucket=bucket.bucket, key="users.yaml", content=WORD, tags=TAGS, opts=options
-)
-aws.ssm.Parameter(
-    "plain", name="/mail/plain", type="String", insecure_value=WORD, tags=TAGS, opts=options
-)
-aws.ssm.Parameter(
-    "secret",
-    name="/mail/secret",
-    type="SecureString",
-    value=pulumi.Output.secret(f"hidden-{WORD}"),
-    tags=TAGS,
-    opts=options,
-)
-
+stored = everything_storage.declare(WORD, SECOND, options)
 invoke = pulumi.InvokeOptions(provider=provider)
 pulumi.export("account", aws.get_caller_identity(opts=invoke).account_id)
 pulumi.export("region", aws.get_region(opts=invoke).region)
