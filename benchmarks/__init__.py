@@ -1,0 +1,1 @@
+"""What the main job costs: `make bench`."""
