@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -283,7 +283,8 @@ def _communicate(argv: list[str], stdin: str, limit: float, env: dict[str, str])
         output, errors = process.communicate(stdin, timeout=limit)
     except BaseException:
         # nsenter forks: its child is in the same process group, and would otherwise live on.
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # all of the group has ended meanwhile
+            os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         raise
     return Completed(argv, process.returncode, output, errors)

@@ -82,6 +82,21 @@ def test_run_kills_what_takes_too_long(holder: Holder) -> None:
     assert wait_for(lambda: not any("987" in line for line in processes_in(pid_namespace)), 5)
 
 
+def test_an_interrupt_at_the_commands_very_end_stays_an_interrupt(
+    holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = subprocess.Popen.communicate
+
+    def interrupted(self: subprocess.Popen[str], *given: object, **named: object) -> object:
+        monkeypatch.setattr(subprocess.Popen, "communicate", whole)
+        self.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        holder.run(["true"])
+
+
 def test_popen_outlives_the_call_and_is_reaped(holder: Holder) -> None:
     process = holder.popen("echo", ["sh", "-c", "echo started; exec sleep 1000"])
     assert holder.process("echo") == process
