@@ -7,6 +7,9 @@ import re
 from checks.suite import Check, Scene, expect
 
 TROUBLE = re.compile(r"postfix\S*: (warning|error|fatal|panic): ")
+CLOCKS = "warning: file system clock is 1 seconds ahead of local clock"
+"""Not Postfix's trouble: since Linux 6.13 a file's time stamp may be some milliseconds ahead of
+time(2) (Documentation/filesystems/multigrain-ts.rst), across a second's end now and then."""
 
 
 def checks(_: Scene) -> list[Check]:
@@ -21,7 +24,7 @@ def no_warning(scene: Scene) -> str:
         log = scene.run(host.name, ["journalctl", "-q", "--no-pager", "-o", "short", "-b"]).out
         mail = [line for line in log.splitlines() if "postfix" in line]
         expect(mail, f"{host.name} has no mail log at all")
-        found = [line for line in mail if TROUBLE.search(line)]
+        found = [line for line in mail if TROUBLE.search(line) and CLOCKS not in line]
         expect(not found, f"{host.name} warns {len(found)} times, first: {found[:1]}")
         lines += len(mail)
     return f"{lines} lines on {len(scene.hosts)} hosts"

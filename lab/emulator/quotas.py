@@ -1,8 +1,8 @@
 """AWS's default quotas that a mail system can meet, in force and by Service Quotas' own API.
 
 The values are the defaults of "Amazon VPC quotas", VPC User Guide; the codes are Service Quotas'.
-They are per Region and adjustable: `GATEPOST_EMULATOR_QUOTAS=vpcs=20,elastic_ips=10` raises them
-as a quota increase does in an account.
+They are per Region and adjustable: by RequestServiceQuotaIncrease, which is granted at once, or
+from the start by `GATEPOST_EMULATOR_QUOTAS=vpcs=20,elastic_ips=10`, which may lower them too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.ec2.exceptions import EC2ClientError
 from moto.servicequotas.models import ServiceQuotasBackend
 from moto.servicequotas.responses import ServiceQuotasResponse
@@ -80,8 +81,14 @@ SERVICES = {
 }
 
 
+_granted: dict[str, int] = {}
+"""Quotas that were increased on request; an emulator serves one account and Region."""
+
+
 def limit(name: str) -> int:
     """The quota in force. Raises ValueError for an unknown name in the environment."""
+    if name in _granted:
+        return _granted[name]
     quotas = dict(DEFAULTS)
     for setting in filter(None, os.environ.get("GATEPOST_EMULATOR_QUOTAS", "").split(",")):
         key, _, value = setting.partition("=")
@@ -122,6 +129,32 @@ def get_default_quota(_moto: Any, self: Any) -> str:
     return json.dumps({"Quota": _described(self.backend, name, DEFAULTS[name])})
 
 
+def request_increase(_moto: Any, self: Any) -> str:
+    """RequestServiceQuotaIncrease, which moto lacks; AWS too grants a small one without a case."""
+    request = json.loads(self.body)
+    service, code = request["ServiceCode"], request["QuotaCode"]
+    name = _named(service, code)
+    if name is None:
+        raise JsonRESTError("NoSuchResourceException", f"{service} has no adjustable quota {code}")
+    wanted = int(request["DesiredValue"])
+    if wanted <= limit(name):
+        raise JsonRESTError(
+            "IllegalArgumentException",
+            f"desired value {wanted}: must be more than the current quota of {limit(name)}",
+        )
+    _granted[name] = wanted
+    requested = {
+        "DesiredValue": float(wanted),
+        "Id": f"{code}-{wanted}",
+        "QuotaCode": code,
+        "QuotaName": QUOTAS[name].title,
+        "ServiceCode": service,
+        "ServiceName": SERVICES[service],
+        "Status": "APPROVED",
+    }
+    return json.dumps({"RequestedQuota": requested})
+
+
 def _named(service: str, code: str) -> str | None:
     found = (name for name, q in QUOTAS.items() if (q.service, q.code) == (service, code))
     return next(found, None)
@@ -147,4 +180,5 @@ def _described(backend: Any, name: str, value: int) -> dict[str, Any]:
 CORRECTIONS = (
     (ServiceQuotasBackend, "get_service_quota", get_service_quota),
     (ServiceQuotasResponse, "get_aws_default_service_quota", get_default_quota),
+    (ServiceQuotasResponse, "request_service_quota_increase", request_increase),
 )

@@ -42,12 +42,16 @@ class Journal:
             operation = automation.OpType(step.op).value
             if operation not in UNREPORTED:
                 self.changes.append((operation, step.urn))
-        diagnostic = event.diagnostic_event
-        if diagnostic is not None and diagnostic.severity == "error":
-            self._record_error(diagnostic)
+        self.heed(event)
         if event.summary_event is not None:
             counted = event.summary_event.resource_changes
             self.summary = {automation.OpType(op).value: n for op, n in counted.items()}
+
+    def heed(self, event: events.EngineEvent) -> None:
+        """Record an error, and nothing else: for a preview that comes before the operation."""
+        diagnostic = event.diagnostic_event
+        if diagnostic is not None and diagnostic.severity == "error":
+            self._record_error(diagnostic)
 
     @property
     def explanation(self) -> str:
@@ -98,6 +102,9 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
         stack.preview(**options)
         return {}
     if request["operation"] == "destroy":
+        # As `pulumi destroy` does. The Automation API skips the preview, and without it all that
+        # is not protected would be gone by the time the engine refuses the rest.
+        stack.preview_destroy(on_event=journal.heed, on_output=print, color="never")
         stack.destroy(**options)
         return {}
     result = stack.up(**options, refresh=request["refresh"])

@@ -101,6 +101,17 @@ def test_a_warning_in_a_mail_log_is_told(level: str) -> None:
         logs.no_warning(Scene(journal(HOSTS[2], line)))
 
 
+@pytest.mark.parametrize(("seconds", "told"), [(1, False), (10, True)])
+def test_clocks_that_differ_by_more_than_their_grain_are_told(seconds: int, told: bool) -> None:
+    line = f"postfix/cleanup[7]: warning: file system clock is {seconds} seconds ahead of"
+    scene = Scene(journal(HOSTS[0], f"{line} local clock"))
+    if told:
+        with pytest.raises(Failed, match="file system clock is 10 seconds"):
+            logs.no_warning(scene)
+    else:
+        assert logs.no_warning(scene) == "3 lines on 3 hosts"
+
+
 def test_other_lines_are_no_warnings_and_silence_is_suspicious() -> None:
     harmless = "postfix/cleanup[7]: 1: message-id=<warning: not@one>"
     assert logs.no_warning(Scene(journal(HOSTS[0], harmless))) == "3 lines on 3 hosts"

@@ -46,6 +46,20 @@ def test_an_increase_is_in_force_beside_the_default(api: Any) -> None:
     assert api.get_aws_default_service_quota(**vpcs)["Quota"]["Value"] == 5
 
 
+def test_an_increase_is_granted_at_once_and_must_be_one(api: Any) -> None:
+    nats = {"ServiceCode": "vpc", "QuotaCode": "L-FE5A380F"}
+    with pytest.raises(ClientError, match="IllegalArgumentException"):
+        api.request_service_quota_increase(**nats, DesiredValue=5)
+    answer = api.request_service_quota_increase(**nats, DesiredValue=6)["RequestedQuota"]
+    assert (answer["Status"], answer["DesiredValue"]) == ("APPROVED", 6)
+    assert api.get_service_quota(**nats)["Quota"]["Value"] == 6
+    assert api.get_aws_default_service_quota(**nats)["Quota"]["Value"] == 5
+    with pytest.raises(ClientError, match="NoSuchResourceException"):
+        api.request_service_quota_increase(
+            ServiceCode="vpc", QuotaCode="L-00000000", DesiredValue=6
+        )
+
+
 def test_an_unknown_quota(api: Any) -> None:
     for call in (api.get_service_quota, api.get_aws_default_service_quota):
         with pytest.raises(ClientError, match="NoSuchResourceException"):
