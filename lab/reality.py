@@ -112,10 +112,13 @@ class Reality:
         self._serve()
         base = self.images.base()
         fresh = [item for item in world.instances if boot.find(self.holder, item.id) is None]
-        for item in world.instances:
-            if item not in fresh:
-                volumes.attach_all(self.holder, world, item.id)
+        kept = [item for item in world.instances if item not in fresh]
+        for item in kept:
+            volumes.attach_all(self.holder, world, item.id)
         self._boot(world, {item.id: layers[item.id] if baked else base for item in fresh}, fresh)
+        for item in kept:
+            # One whose first boot failed is still there: it has not become sound since.
+            boot.wait_booted(self.holder, item.id, BOOT_LIMIT)
 
     def _shut_down(self, world: World) -> None:
         """End machines as EC2 does; with a terminated instance its root volume goes.

@@ -80,6 +80,11 @@ class Lab:
     def _record_file(self) -> Path:
         return self.state / "lab.json"
 
+    @property
+    def _images_file(self) -> Path:
+        """The images that stack files name, for the emulator to let launch."""
+        return self.state / "images.json"
+
     def up(self, stacks: list[str], *, tied: bool = False, baked: bool = True) -> list[Result]:
         """Deploy the stacks and boot their machines; on any failure everything is taken down.
 
@@ -162,8 +167,7 @@ class Lab:
     def _start_emulator(self, holder: Holder, where: str) -> str:
         port_file = self.state / "emulator.port"
         command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
-        for image, architecture in image_architectures(self.project).items():
-            command.append(f"--image={image}={architecture}")
+        command += ["--images-file", str(self._images_file)]
         process = holder.popen("emulator", command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():
@@ -179,6 +183,7 @@ class Lab:
             region=record["region"],
             progress=self.says.noise,
         )
+        self._images_file.write_text(json.dumps(image_architectures(self.project)))
         results = []
         for stack in stacks:
             self.says.phase(f"pulumi up: {stack}")

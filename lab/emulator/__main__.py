@@ -20,8 +20,11 @@ def main() -> None:
         metavar="ID=ARCHITECTURE",
         help="an AMI that may be launched, arm64 or x86_64; repeat for each",
     )
+    parser.add_argument(
+        "--images-file", type=Path, help="more of them as a JSON object, read again at each look"
+    )
     arguments = parser.parse_args()
-    server.serve(arguments.port_file, tuple(arguments.image))
+    server.serve(arguments.port_file, tuple(arguments.image), arguments.images_file)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
-
-from moto.ec2.models.amis import AmiBackend
 
 from lab.emulator import (
     acls,
@@ -44,12 +43,11 @@ CORRECTIONS: tuple[Correction, ...] = (
 )
 
 
-def install(known_images: tuple[tuple[str, str], ...]) -> None:
-    """Apply all corrections; only `known_images` (id, architecture) can be launched."""
-    for owner, name, correction in CORRECTIONS:
+def install(known_images: tuple[tuple[str, str], ...], images_file: Path | None) -> None:
+    """Apply all corrections; only `known_images` (id, architecture) and the file's can launch."""
+    for owner, name, correction in (*CORRECTIONS, *images.corrections(known_images, images_file)):
         _replace(owner, name, correction)
     connect.register_prefix()
-    _replace(AmiBackend, "_load_amis", images.loader(known_images))
 
 
 def _replace(owner: type, name: str, correction: Callable[..., Any]) -> None:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from moto.ec2.exceptions import EC2ClientError
-from moto.ec2.models.amis import Ami
+from moto.ec2.models.amis import Ami, AmiBackend
 
 DEBIAN_ACCOUNT = "136693071363"
 """The owner of Debian's official images (https://wiki.debian.org/Cloud/AmazonEC2Image)."""
 
 
-def loader(known: tuple[tuple[str, str], ...]) -> Callable[[Any, Any], None]:
-    """The correction that loads `known`, pairs of id and architecture, in place of moto's own."""
+def corrections(
+    known: tuple[tuple[str, str], ...], file: Path | None
+) -> tuple[tuple[type, str, Callable[..., Any]], ...]:
+    """The corrections that put `known`, pairs of id and architecture, in place of moto's images.
+
+    `file` has more of them as a JSON object, and is read again at each look: stack files name new
+    images while the emulator runs.
+    """
 
     def load(_moto: Any, self: Any) -> None:
-        for identifier, architecture in known:
-            self.amis[identifier] = _image(self, identifier, architecture)
+        more = json.loads(file.read_text()) if file and file.exists() else {}
+        for identifier, architecture in (*known, *more.items()):
+            if identifier not in self.amis:
+                self.amis[identifier] = _image(self, identifier, architecture)
 
-    return load
+    def describe_images(moto: Any, self: Any, *args: Any, **named: Any) -> Any:
+        load(None, self)
+        return moto(self, *args, **named)
+
+    return (
+        (AmiBackend, "_load_amis", load),
+        (AmiBackend, "describe_images", describe_images),
+    )
 
 
 def _image(backend: Any, identifier: str, architecture: str) -> Any:
@@ -42,6 +59,7 @@ def _image(backend: Any, identifier: str, architecture: str) -> Any:
 
 def architecture_of(backend: Any, identifier: str) -> str:
     """The architecture of a known image. Raises AWS's error for an unknown one."""
+    backend.describe_images()
     if identifier not in backend.amis:
         known = ", ".join(sorted(backend.amis)) or "none"
         raise EC2ClientError(

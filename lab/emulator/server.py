@@ -22,7 +22,7 @@ def image(text: str) -> Image:
     return identifier, architecture
 
 
-def serve(port_file: Path, images: tuple[Image, ...]) -> None:
+def serve(port_file: Path, images: tuple[Image, ...], images_file: Path | None = None) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests are answered."""
     # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -35,7 +35,7 @@ def serve(port_file: Path, images: tuple[Image, ...]) -> None:
 
     from lab.emulator import extensions
 
-    extensions.install(images)
+    extensions.install(images, images_file)
 
     class QuietHandler(MotoRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
