@@ -1,0 +1,88 @@
+"""The user data of every role before Debian's own judges: cloud-init's schema and Postfix."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.machines.image import Image, Images
+from lab.session import cache_folder
+from model import mail
+from model.settings import Environment, read_environment
+from userdata import render
+
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(os.geteuid() != 0, reason="an overlay needs root"),
+]
+
+JUDGE = """
+set -eu
+mount -t overlay overlay "$1/root" -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work"
+mount -t proc proc "$1/root/proc"
+exec chroot "$1/root" sh -ec '
+cd /judged
+for role in *; do
+    cloud-init schema --config-file $role/user-data >$role/schema 2>&1 || cat $role/schema
+    cp /etc/postfix/master.cf $role/
+    postconf -c /judged/$role >/dev/null
+    postconf -c /judged/$role -n >/dev/null
+    postconf -c /judged/$role -x relayhost transport_maps virtual_alias_maps >/dev/null
+done'
+"""
+
+
+@pytest.fixture(scope="module")
+def image() -> Image:
+    return Images(cache_folder(), print).layer(render.PACKAGES)
+
+
+def hosts(settings: Environment) -> dict[str, mail.Postfix]:
+    addresses = [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")]
+    return {
+        "relay": mail.relay(settings, settings.relays[0].host, IPv4Address("10.1.11.5"), "1.2.3.4"),
+        "hub": mail.hub(settings, addresses),
+        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5"),
+    }
+
+
+@pytest.mark.parametrize("outbound", ["relay", "direct"])
+@pytest.mark.parametrize(
+    "domains", [["example.jp"], ["example.jp", "example.co.jp", "a-b.example"]]
+)
+def test_debian_s_own_judges_have_nothing_to_say(
+    dev: dict[str, Any], image: Image, tmp_path: Path, outbound: str, domains: list[str]
+) -> None:
+    values, problems = read_environment(dev | {"outbound": outbound, "domains": domains})
+    assert problems == []
+    settings = Environment(**values)
+    for name, postfix in hosts(settings).items():
+        folder = tmp_path / "upper" / "judged" / name
+        folder.mkdir(parents=True)
+        directory = render.Directory(
+            role=name,
+            bucket="b",
+            region="us-east-1",
+            owner="environment",
+            domains=settings.domains,
+            branches="192.168.0.0/16",
+            hub="10.1.11.5",
+        )
+        volumes = dict.fromkeys(render.MOUNTS, "vol-0123456789abcdef0")
+        (folder / "user-data").write_text(render.cloud_config(postfix, directory, volumes))
+        (folder / "main.cf").write_text(render.main_cf(postfix))
+    for name in ("root", "work"):
+        (tmp_path / name).mkdir()
+    lower = ":".join(map(str, image.layers))
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", JUDGE, "judge", str(tmp_path), lower],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
