@@ -40,7 +40,8 @@ class NetworkAcl(ComponentResource):
                 to_port=rule.ports[1] if rule.ports else None,
                 icmp_type=rule.icmp[0] if rule.icmp else None,
                 icmp_code=rule.icmp[1] if rule.icmp else None,
-                opts=child,
+                # A changed rule is a new one, and two cannot have one number.
+                opts=ResourceOptions(parent=self, delete_before_replace=True),
             )
             for rule in rules
         ]

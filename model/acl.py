@@ -14,8 +14,9 @@ from ipaddress import IPv4Network
 from model import ports
 from model.flows import ANYWHERE
 
-LIMIT = 20
-"""Rules for each direction that an account has by default ("Amazon VPC quotas")."""
+LIMIT = 19
+"""Rules of our own for each direction: the quota of 20 counts the final deny ("Amazon VPC
+quotas", VPC User Guide)."""
 
 EPHEMERAL = (1024, 65535)
 WELL_KNOWN = (1, 1023)

@@ -61,7 +61,8 @@ def environment_uses(
         ELASTIC_IPS: len(settings.relays) + nats,
         NAT_GATEWAYS: 1,
         GROUP_RULES: _most_rules(firewall),
-        ACL_RULES: max(sum(rule.egress is way for rule in acl) for way in (False, True)),
+        # The final deny counts.
+        ACL_RULES: 1 + max(sum(rule.egress is way for rule in acl) for way in (False, True)),
     }
     return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items()]
 

@@ -89,6 +89,7 @@ def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(
     assert {
         (r.inputs["egress"], r.inputs["ruleNumber"], r.inputs["ruleAction"]) for r in rules
     } == {(rule.egress, rule.number, "allow" if rule.allow else "deny") for rule in wanted}
+    assert all(rule.delete_before_replace for rule in rules)
     joined = recorder.of("ec2/networkAclAssociation:NetworkAclAssociation")
     assert {a.inputs["subnetId"] for a in joined} == {
         "gatepost-prod-dmz-a-id",
@@ -140,7 +141,7 @@ def test_what_holds_data_or_a_name_is_protected(prod: dict[str, Any]) -> None:
         ({}, 0, "quota VPCs per Region: must be at least 1"),
         ({}, 0, "--service-code vpc --quota-code L-A4707A72"),
         ({}, 3, "quota rules per security group and direction: must be at least"),
-        ({}, 5, "quota rules per network ACL and direction: must be at least 6"),
+        ({}, 5, "quota rules per network ACL and direction: must be at least 7"),
         ({}, 0, "quota NAT gateways per availability zone: must be at least 1"),
     ],
 )
