@@ -22,10 +22,10 @@ ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 WRONG: dict[str, list[Any]] = {
     "zones": [[], ["eu-west-1a"], [*ZONES, "us-east-1d"], ["us-east-1a", "us-east-1a"]],
     "network": ["10.0.0.0/8", "8.8.0.0/16", "10.1.0.0/24", 7],
-    "branches": ["10.0.0.0/8", "10.9.0.0/24"],
+    "branches": ["8.8.0.0/16", "192.168.0.0/30"],
     "domains": [[], ["EXAMPLE.jp"], ["example.jp", "example.jp"]],
     "relays": [[], [{"host": "a.example.jp"}] * 2, [{"host": "a.example.org"}], [{"hots": 1}]],
-    "hub": [{"host": "example.jp"}, {}, None],
+    "hub": [{"host": "EXAMPLE"}, {}, None],
     "disks": [{"queue": 0}, {"spool": 8}],
     "colour": ["red"],
 }
