@@ -10,13 +10,18 @@ import pulumi_aws as aws
 from pulumi import InvokeOptions
 
 from components.tags import BIRTH, STACK
+from userdata import render
 
 ALIVE = ["pending", "running", "stopping", "stopped"]
 """States of an instance that is there (EC2 User Guide, "Instance state changes")."""
 
 
 def birth(image: str, instance_type: str, document: str) -> str:
-    """A short name for what a host is made from; `document` is its user data, ids left out."""
+    """A short name for what a host is made from; `document` is its user data, ids left out.
+
+    Raises SettingsError if it exceeds EC2's limit: at preview, when the ids are not known yet.
+    """
+    render.pack(document)
     text = "\n".join((image, instance_type, document))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

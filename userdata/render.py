@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from model.fields import SettingsError
 from model.mail import Postfix
 
 HERE = Path(__file__).parent
@@ -167,13 +168,15 @@ def _steps(postfix: Postfix, volumes: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def pack(document: str) -> str:
-    """User data as EC2 takes it: gzip, then base64; raises ValueError beyond EC2's limit.
+    """User data as EC2 takes it: gzip, then base64; raises SettingsError beyond EC2's limit.
 
     The time stamp within is fixed, so that equal documents give equal bytes.
     """
     packed = gzip.compress(document.encode(), compresslevel=9, mtime=0)
     if len(packed) > LIMIT:
-        raise ValueError(f"user data: must be at most {LIMIT} bytes when packed, got {len(packed)}")
+        raise SettingsError(
+            [f"user data: must be at most {LIMIT} bytes when packed, got {len(packed)}"]
+        )
     return base64.b64encode(packed).decode()
 
 

@@ -153,6 +153,14 @@ def test_a_quota_that_does_not_suffice_is_named_before_anything_is_made(
     assert sentence in str(caught.value), str(caught.value)
 
 
+def test_user_data_that_is_too_large_is_refused_at_preview_with_its_size(
+    prod: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("userdata.render.LIMIT", 1000)
+    with pytest.raises(SettingsError, match=r"user data: must be at most 1000 bytes .* got \d{4}"):
+        run(lambda: environment.build("prod", prod), preview=True)
+
+
 def test_what_others_use_counts_and_what_is_ours_does_not(prod: dict[str, Any]) -> None:
     def addresses(asked: dict[str, Any]) -> dict[str, Any]:
         ours = ["a", "b"]

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from model import mail
+from model.fields import SettingsError
 from model.settings import Environment, read_environment
 from userdata import render
 
@@ -134,5 +135,7 @@ def test_user_data_is_packed_the_same_each_time_and_its_limit_is_kept(
     assert packed == render.pack(text)
     assert gzip.decompress(base64.b64decode(packed)).decode() == text
     noise = "".join(random.Random(1).choices("0123456789abcdef", k=50_000))
-    with pytest.raises(ValueError, match=r"user data: must be at most 16384 bytes .*, got \d{5}"):
+    with pytest.raises(
+        SettingsError, match=r"user data: must be at most 16384 bytes .*, got \d{5}"
+    ):
         render.pack(noise)
