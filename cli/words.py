@@ -8,8 +8,10 @@ from collections.abc import Sequence
 
 from checks.suite import Verdict
 
-NOISE_INTERVAL = 0.1
+REDRAW = 0.1
 """Seconds between two redrawings of the progress line of a terminal."""
+SIGN_OF_LIFE = 15.0
+"""Seconds between two lines of a tool at work in a log, where nothing can be redrawn."""
 
 
 class Progress:
@@ -18,7 +20,7 @@ class Progress:
     def __init__(self) -> None:
         self.begun = time.monotonic()
         self.terminal = sys.stderr.isatty()
-        self.drawn = 0.0
+        self.drawn = self.begun
 
     def phase(self, text: str) -> None:
         """A step of our own, with the seconds since the start."""
@@ -26,12 +28,14 @@ class Progress:
         print(f"[{time.monotonic() - self.begun:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     def noise(self, line: str) -> None:
-        """A line of a tool at work: shown where a terminal can take it back."""
+        """A line of a tool at work: redrawn on a terminal, now and then one in a log."""
         now = time.monotonic()
-        if self.terminal and now - self.drawn > NOISE_INTERVAL:
-            self.drawn = now
-            self._wipe()
-            print(f"  {line.strip()[:76]}", end="", file=sys.stderr, flush=True)
+        if now - self.drawn < (REDRAW if self.terminal else SIGN_OF_LIFE):
+            return
+        self.drawn = now
+        self._wipe()
+        end = "" if self.terminal else "\n"
+        print(f"  {line.strip()[:76]}", end=end, file=sys.stderr, flush=True)
 
     def _wipe(self) -> None:
         if self.terminal:
