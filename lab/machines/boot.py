@@ -7,6 +7,7 @@ volume does, and ends with terminate() or the lab.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -204,6 +205,10 @@ def stop(holder: Holder, instance_id: str, limit: float = STOP_LIMIT) -> bool:
     machine = find(holder, instance_id)
     if machine is None:
         return True
+    # systemd-shutdown stops every process before it kills them, and nsenter(1) stops itself with
+    # the command that it waits for: nobody would wake it again.
+    for guest in _guests(holder, machine):
+        holder.run(["kill", "-KILL", str(guest)], check=False)
     _signal(holder, machine, POWER_OFF)
     clean = wait_for(lambda: find(holder, instance_id) is None, limit)
     kill(holder, instance_id)
@@ -240,6 +245,31 @@ def terminate(holder: Holder, instance_id: str) -> None:
     directory = holder.inside(MACHINES / instance_id)
     if directory.exists():
         shutil.rmtree(directory)
+
+
+def _guests(holder: Holder, machine: Machine) -> list[int]:
+    """The commands that entered the machine, as the lab sees them: their parents are outside."""
+    proc = holder.inside("/proc")
+    home = _pid_namespace(proc / str(machine.pid))
+    pids = [entry for entry in proc.iterdir() if home and entry.name.isdigit()]
+    inside = [entry for entry in pids if _pid_namespace(entry) == home]
+    found = []
+    for process in inside:
+        try:
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It has ended meanwhile.
+        if process.name != str(machine.pid) and proc / parent not in inside:
+            found.append(int(process.name))
+    return found
+
+
+def _pid_namespace(process: Path) -> str:
+    """The namespace that tells the processes of one machine (namespaces(7)); "" if it has ended."""
+    try:
+        return os.readlink(process / "ns/pid")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _group(holder: Holder, instance_id: str) -> str:

@@ -255,7 +255,12 @@ def test_a_stop_keeps_the_disk_and_a_boot_is_told(lab: Lab) -> None:
         boot.boot(holder, item, image)
     boot_id = execute(holder, item.id, ["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
     assert boot_id == first.boot_id
-    assert boot.stop(holder, item.id), "the shutdown was not clean"
+    command = boot.entering(first, ["sh", "-c", "echo here; exec sleep 1000"])
+    with subprocess.Popen(holder.entering(command), stdout=subprocess.PIPE) as guest:
+        assert guest.stdout is not None
+        assert guest.stdout.readline() == b"here\n"
+        assert boot.stop(holder, item.id), "the shutdown was not clean"
+        assert guest.wait(LIMIT) != 0, "a command ends with its machine"
     assert boot.find(holder, item.id) is None
     assert not holder.inside(f"/run/cgroup/{holder.group}/{item.id}").exists()
     second = boot.boot(holder, item, image, lab.ca)

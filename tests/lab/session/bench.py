@@ -11,9 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 from checks.suite import Check, Failed, Scene
 from lab import hosts
+from lab.engine.deploy import Engine
 from lab.engine.project import SKIPPED
 from lab.holder import Holder
 from lab.holder.cgroups import lab_group
@@ -43,20 +47,44 @@ def edit(file: Path, old: str, new: str) -> None:
 
 @dataclass
 class Bench:
-    """A lab of a copy of the project, and the phases it told of."""
+    """A lab of a copy of the project, the phases it told of and the lines of its tools."""
 
     lab: Lab
     phases: list[str] = field(default_factory=list)
+    noise: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, project: Path, state: Path) -> Bench:
         phases: list[str] = []
-        says = Says(phase=phases.append, noise=lambda _line: None)
-        return cls(lab=Lab(project, state, says), phases=phases)
+        noise: list[str] = []
+        says = Says(phase=phases.append, noise=noise.append)
+        return cls(lab=Lab(project, state, says), phases=phases, noise=noise)
 
     def boot_ids(self) -> dict[str, str]:
         """The boot id of each machine that runs."""
         return {row.name: row.boot_id for row in hosts.statuses(self.lab) if row.boot_id}
+
+    def client(self, service: str) -> Any:
+        """A client of boto3 for the lab's emulator."""
+        record = self.lab.record
+        return boto3.client(
+            service,
+            region_name=record["region"],
+            endpoint_url=record["endpoint"],
+            aws_access_key_id="lab",
+            aws_secret_access_key="lab",
+        )
+
+    def engine(self) -> Engine:
+        """The engine itself, for what a lab does not do: to preview and to destroy."""
+        record = self.lab.record
+        return Engine(
+            engine=Path(record["engine"]),
+            state=self.lab.state,
+            project=self.lab.project,
+            endpoint=record["endpoint"],
+            region=record["region"],
+        )
 
 
 def finding(check: Check, scene: Scene) -> str:
