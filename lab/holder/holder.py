@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.holder import cgroups
+from lab.holder.entered import entered
 from lab.holder.record import Record, start_time
 from lab.waiting import wait_for
 
@@ -253,7 +254,13 @@ def _kill(record: Record) -> None:
     try:
         # Looked at again: the descriptor now holds on to whichever process this is.
         if record.alive():
+            waiting = entered(Path("/proc"), record.pid).values()
             signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            # A namespace ends when the last of its processes is reaped, and an nsenter that was
+            # suspended, at a terminal say, reaps nothing.
+            for process in filter(None, waiting):
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
             if not select.select([descriptor], [], [], STOP_LIMIT)[0]:
                 raise HolderError(f"Process {record.pid} lives on {STOP_LIMIT:g} s after SIGKILL")
     finally:

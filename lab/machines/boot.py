@@ -7,7 +7,6 @@ volume does, and ends with terminate() or the lab.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.holder import Holder, HolderError
+from lab.holder.entered import entered
 from lab.holder.holder import RUN_LIMIT, Completed
 from lab.holder.record import start_time
 from lab.machines.image import Image
@@ -207,8 +207,9 @@ def stop(holder: Holder, instance_id: str, limit: float = STOP_LIMIT) -> bool:
         return True
     # systemd-shutdown stops every process before it kills them, and nsenter(1) stops itself with
     # the command that it waits for: nobody would wake it again.
-    for guest in _guests(holder, machine):
-        holder.run(["kill", "-KILL", str(guest)], check=False)
+    for guest in entered(holder.inside("/proc"), machine.pid):
+        if guest != machine.pid:
+            holder.run(["kill", "-KILL", str(guest)], check=False)
     _signal(holder, machine, POWER_OFF)
     clean = wait_for(lambda: find(holder, instance_id) is None, limit)
     kill(holder, instance_id)
@@ -245,31 +246,6 @@ def terminate(holder: Holder, instance_id: str) -> None:
     directory = holder.inside(MACHINES / instance_id)
     if directory.exists():
         shutil.rmtree(directory)
-
-
-def _guests(holder: Holder, machine: Machine) -> list[int]:
-    """The commands that entered the machine, as the lab sees them: their parents are outside."""
-    proc = holder.inside("/proc")
-    home = _pid_namespace(proc / str(machine.pid))
-    pids = [entry for entry in proc.iterdir() if home and entry.name.isdigit()]
-    inside = [entry for entry in pids if _pid_namespace(entry) == home]
-    found = []
-    for process in inside:
-        try:
-            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # It has ended meanwhile.
-        if process.name != str(machine.pid) and proc / parent not in inside:
-            found.append(int(process.name))
-    return found
-
-
-def _pid_namespace(process: Path) -> str:
-    """The namespace that tells the processes of one machine (namespaces(7)); "" if it has ended."""
-    try:
-        return os.readlink(process / "ns/pid")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def _group(holder: Holder, instance_id: str) -> str:

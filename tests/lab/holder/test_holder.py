@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from lab.holder import Holder, HolderError, cgroups
+from lab.holder.holder import STOP_LIMIT
 from lab.holder.record import start_time
 from lab.waiting import wait_for
 
@@ -118,6 +119,19 @@ def test_stop_leaves_nothing(holder: Holder) -> None:
     assert Holder.find(holder.state) is None
     assert not (holder.state / "holder.json").exists()
     assert "i-1" not in subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout
+
+
+def test_stop_is_not_held_up_by_a_suspended_command(holder: Holder) -> None:
+    command = holder.entering(["sh", "-c", "echo here; exec sleep 1000"])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as suspended:
+        assert suspended.stdout is not None
+        assert suspended.stdout.readline() == b"here\n"
+        os.kill(suspended.pid, signal.SIGSTOP)
+        try:
+            holder.stop()
+            assert suspended.wait(STOP_LIMIT) != 0
+        finally:
+            suspended.send_signal(signal.SIGCONT)
 
 
 def test_kill_leaves_only_what_the_next_start_clears(holder: Holder) -> None:
