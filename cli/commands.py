@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from checks.ready import wait_ready
-from checks.suite import Verdict, run_suite
+from checks.suite import Failed, Verdict, run_suite
 from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
@@ -43,6 +43,9 @@ def up(arguments: argparse.Namespace) -> int:
     results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
     try:
         _await_mail(lab, progress)
+    except Failed:
+        complain("the lab stays up for a look at it; `gatepost lab down` ends it")
+        raise
     except BaseException:
         lab.down()
         raise
