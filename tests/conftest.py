@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+
+# A shell starts a background job with SIGINT ignored, and what is ignored is inherited: tests that
+# interrupt a process would then wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent))  # for `recording`, which several folders share
 
 
