@@ -241,8 +241,15 @@ def _spawn(state: Path, *, tied: bool) -> None:
         # If it ends while the caller lives on, somebody has to reap it.
         threading.Thread(target=owner.wait, daemon=True).start()
         os.close(writing)
-        if not select.select([ready], [], [], START_LIMIT)[0] or ready.readline() != b"ready\n":
+        if not _readable(ready.fileno(), START_LIMIT) or ready.readline() != b"ready\n":
             raise HolderError(f"The lab's owner did not get ready:\n{log.read_text().strip()}")
+
+
+def _readable(descriptor: int, limit: float) -> bool:
+    """Whether something is to be read within `limit` seconds; select(2) ends at descriptor 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(limit * 1000))
 
 
 def _kill(record: Record) -> None:
@@ -261,7 +268,7 @@ def _kill(record: Record) -> None:
             for process in filter(None, waiting):
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGCONT)
-            if not select.select([descriptor], [], [], STOP_LIMIT)[0]:
+            if not _readable(descriptor, STOP_LIMIT):
                 raise HolderError(f"Process {record.pid} lives on {STOP_LIMIT:g} s after SIGKILL")
     finally:
         os.close(descriptor)

@@ -125,10 +125,10 @@ def test_down_without_a_lab_is_no_error(tmp_path: Path) -> None:
 def test_an_unknown_stack_is_refused_with_those_there_are(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["lab", "--state", str(tmp_path / "none"), "up", "prod"]) == 1
+    assert main(["lab", "--state", str(tmp_path / "none"), "up", "staging"]) == 1
     said = capsys.readouterr().err
-    assert "stack prod: no file" in said
-    assert "stacks here: dev, dev-osaka" in said
+    assert "stack staging: no file" in said
+    assert "stacks here: dev, dev-osaka, prod" in said
 
 
 def test_without_root_nothing_starts(
