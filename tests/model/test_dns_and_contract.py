@@ -6,26 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from terms import TERMS
 
 from model import contract, directory, dns
 from model.fields import SettingsError
 from model.people import People
 from model.settings import Branch, read_branch
-
-TERMS = contract.Contract(
-    version=1,
-    environment="dev",
-    account="1",
-    region="us-east-1",
-    vpc="vpc-1",
-    network="10.1.0.0/16",
-    branches="192.168.0.0/16",
-    route_table="rtb-1",
-    hub="ms.example.jp",
-    hub_address="10.1.11.5",
-    domains=["example.jp"],
-    directory="bucket",
-)
 
 
 def table(nat: str | None) -> dict[tuple[str, str], tuple[str, ...]]:
