@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -11,6 +12,7 @@ from pulumi import ComponentResource, Input, ResourceOptions
 
 from components.tags import named
 from model.directory import DirectoryObject
+from userdata.software import Archive
 
 
 def bucket_arn(bucket: str) -> str:
@@ -18,15 +20,24 @@ def bucket_arn(bucket: str) -> str:
     return f"arn:aws:s3:::{bucket}"
 
 
-def reader_policy(bucket: str, *, prefix: str = "", key: str = "") -> str:
-    """A policy that lets a machine list and read the objects under `prefix`, or read one `key`."""
+def reader_policy(bucket: str, *, software: str, prefix: str = "", key: str = "") -> str:
+    """A policy that lets a machine list and read the objects under `prefix`, or read one `key`.
+
+    `software` is the key of the archive that it fetches at its first boot.
+    """
     statements: list[dict[str, Any]] = [
         {
             "Sid": "Read",
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": f"{bucket_arn(bucket)}/{key or prefix + '*'}",
-        }
+        },
+        {
+            "Sid": "Software",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": f"{bucket_arn(bucket)}/{software}",
+        },
     ]
     if prefix:
         statements.append(
@@ -128,3 +139,17 @@ class DirectoryPart(ComponentResource):
             for item in objects
         ]
         self.register_outputs({})
+
+
+def software_object(
+    name: str, archive: Archive, *, owner: str, bucket: Input[str], opts: ResourceOptions
+) -> pulumi.Resource:
+    """The software of one role's hosts, where they fetch it at their first boot."""
+    return aws.s3.BucketObjectv2(
+        f"{name}-software-{archive.role}",
+        bucket=bucket,
+        key=archive.key(owner),
+        content_base64=base64.b64encode(archive.content).decode(),
+        content_type="application/gzip",
+        opts=opts,
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi_aws as aws
 from pulumi import InvokeOptions, Output, ResourceOptions
 
-from components.directory import DirectoryPart, reader_policy
+from components.directory import DirectoryPart, reader_policy, software_object
 from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
@@ -24,7 +24,7 @@ from model.settings import Branch
 from stacks import account, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_branch, load_branch_people
-from userdata import render
+from userdata import render, software
 
 
 def build(stack: str, raw: object) -> dict[str, Any]:
@@ -83,6 +83,8 @@ def _declare(
         objects=directory.objects(owner, people, host=settings.host, address=str(plan.server)),
         opts=opts,
     )
+    archive = software.archive(flows.BRANCH)
+    stored = software_object(name, archive, owner=owner, bucket=terms.directory, opts=opts)
     volumes = _volumes(name, settings, opts)
     ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
     document = _document(settings, terms, owner)
@@ -96,14 +98,16 @@ def _declare(
         private_ip=str(plan.server),
         group_id=groups.groups[flows.BRANCH].id,
         key_name=shell.key.key_name,
-        policy=reader_policy(terms.directory, key=directory.people_key(owner)),
+        policy=reader_policy(
+            terms.directory, key=directory.people_key(owner), software=archive.key(owner)
+        ),
         user_data=ids.apply(lambda known: render.pack(document(known))),
         volumes=volumes,
         birth=turns.birth(
             settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
         ),
         public=settings.way_out == "address",
-        after=[*network.ready, *groups.rules, *part.objects],
+        after=[*network.ready, *groups.rules, *part.objects, stored],
         opts=opts,
     )
     return {

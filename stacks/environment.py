@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from pulumi import InvokeOptions, Output, ResourceOptions
 
 from components.acl import NetworkAcl
-from components.directory import DirectoryBucket, DirectoryPart, reader_policy
+from components.directory import DirectoryBucket, DirectoryPart, reader_policy, software_object
 from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
@@ -24,7 +24,7 @@ from model.settings import Environment, Hub, Relay
 from stacks import account, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
-from userdata import render
+from userdata import render, software
 
 PLACEHOLDER = "0.0.0.0"
 """Stands for an address that is not known yet, where only the rest of a text matters."""
@@ -126,7 +126,23 @@ class _Build:
             ),
             opts=ResourceOptions(provider=self.provider, depends_on=[bucket.versioning]),
         )
-        return part.objects
+        archives = [
+            software_object(
+                self.name,
+                software.archive(role),
+                owner=directory.environment_owner(),
+                bucket=bucket.bucket.id,
+                opts=ResourceOptions(
+                    provider=self.provider, parent=bucket, depends_on=[bucket.versioning]
+                ),
+            )
+            for role in (flows.RELAY, flows.HUB)
+        ]
+        return [*part.objects, *archives]
+
+    def _policy(self, role: str, prefix: str) -> str:
+        key = software.archive(role).key(directory.environment_owner())
+        return reader_policy(self.bucket, prefix=prefix, software=key)
 
     def _reader(self, role: str) -> render.Directory:
         return render.Directory(
@@ -215,7 +231,7 @@ class _Build:
             held=held,
             subnet_id=self.network.dmz[zone].id,
             private_ip=str(self.plan.relays[index]),
-            policy=reader_policy(self.bucket, prefix=directory.ADDRESSES),
+            policy=self._policy(flows.RELAY, directory.ADDRESSES),
             elastic_ip=address,
         )
 
@@ -234,7 +250,7 @@ class _Build:
             birth=self._birth(settings.hub, postfix, tuple(volumes)),
             subnet_id=self.network.private[0].id,
             private_ip=str(self.plan.hub),
-            policy=reader_policy(self.bucket, prefix=directory.PEOPLE),
+            policy=self._policy(flows.HUB, directory.PEOPLE),
         )
 
     @property

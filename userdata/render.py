@@ -16,6 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model.fields import SettingsError
 from model.mail import Postfix
+from userdata import software
+from userdata.software import PROGRAMS, UNITS
 
 HERE = Path(__file__).parent
 
@@ -29,9 +31,8 @@ MAILBOX_USER = "vmail"
 MAILBOX_UID = 5000
 """A fixed number, because virtual_uid_maps takes no name; above Debian's dynamic system users."""
 
-SYNCHRONISER = "/usr/local/sbin/gatepost-directory"
 SETTINGS = "/etc/gatepost/directory.json"
-UNITS = "/etc/systemd/system"
+FETCHER = f"{PROGRAMS}/gatepost-software"
 SYSUSERS = "/etc/sysusers.d/gatepost.conf"
 TMPFILES = "/etc/tmpfiles.d/gatepost.conf"
 
@@ -46,8 +47,6 @@ PACKAGES = (
 
 MOUNTS = {"queue": "/var/spool/postfix", "mail": MAILBOXES}
 """Where each data volume is mounted, by its purpose."""
-
-MOUNTER = "/usr/local/sbin/gatepost-volume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +88,8 @@ def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, s
     `volumes` are the ids of its data volumes by purpose, as in MOUNTS.
 
     Files are written before packages are installed, but main.cf after (`defer`), so that the
-    package's own installation cannot touch it. Until the first tables are in force Postfix does
+    package's own installation cannot touch it; what all hosts of a role share is fetched then, too
+    (`userdata.software`). Until the first tables are in force Postfix does
     not start: an unknown address is never refused because the directory has not come yet.
     """
     document = {
@@ -101,15 +101,13 @@ def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, s
         "packages": list(PACKAGES),
         "write_files": [
             _file(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
-            _file(SYNCHRONISER, _machine("gatepost_directory.py"), mode="0755"),
-            _file(f"{UNITS}/gatepost-directory.service", _machine("gatepost-directory.service")),
+            _file(FETCHER, _machine("gatepost_software.py"), mode="0755"),
             _file(f"{UNITS}/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
             *(_mailbox_files() if postfix.keeps_mail else ()),
             *_volume_files(volumes),
-            *_upkeep_files(),
             {**_file("/etc/postfix/main.cf", main_cf(postfix)), "defer": True},
         ],
-        "runcmd": [["sh", "-ec", "\n".join(_steps(postfix, volumes))]],
+        "runcmd": [["sh", "-ec", "\n".join(_steps(postfix, directory, volumes))]],
     }
     return "#cloud-config\n" + yaml.safe_dump(document, sort_keys=False, width=1000)
 
@@ -126,8 +124,6 @@ def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
     units = [f"gatepost-volume@{purpose}.service" for purpose in volumes]
     wait = f"[Unit]\nRequires={' '.join(units)}\nAfter={' '.join(units)}\n"
     return (
-        _file(MOUNTER, _machine("gatepost-volume"), mode="0755"),
-        _file(f"{UNITS}/gatepost-volume@.service", _machine("gatepost-volume@.service")),
         *(
             _file(f"/etc/gatepost/volumes/{purpose}", f"VOLUME={volume}\nMOUNT={MOUNTS[purpose]}\n")
             for purpose, volume in volumes.items()
@@ -136,23 +132,15 @@ def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
     )
 
 
-def _upkeep_files() -> tuple[dict[str, Any], ...]:
-    """Updates, time, logs, and the fence around the metadata service."""
-    return (
-        _file("/etc/nftables.conf", _machine("nftables.conf")),
-        _file("/etc/apt/apt.conf.d/52gatepost", _machine("apt.conf")),
-        _file("/etc/chrony/sources.d/amazon.sources", _machine("amazon.sources")),
-        _file("/etc/systemd/journald.conf.d/gatepost.conf", _machine("journald.conf")),
-    )
-
-
-def _steps(postfix: Postfix, volumes: Mapping[str, str]) -> tuple[str, ...]:
+def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> tuple[str, ...]:
     """What is done once, after all files and packages are there; the first failure ends it."""
     # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
     resolver = (
         "if [ -L /etc/resolv.conf ]; then "
         'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
     )
+    archive = software.archive(directory.role)
+    key = archive.key(directory.owner)
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
     units = ["postfix.service", "gatepost-directory.service", "nftables.service"]
     units += ["chrony.service", "unattended-upgrades.service"]
@@ -160,9 +148,10 @@ def _steps(postfix: Postfix, volumes: Mapping[str, str]) -> tuple[str, ...]:
     return (
         *(mailboxes if postfix.keeps_mail else ()),
         resolver,
+        f"{FETCHER} {directory.bucket} {directory.region} {key} {archive.digest}",
         "systemctl daemon-reload",
         f"systemctl enable {' '.join(units)}",
-        "systemctl restart nftables.service systemd-journald.service",
+        "systemctl restart nftables.service systemd-journald.service chrony.service",
         "systemctl start --no-block gatepost-directory.service",
     )
 

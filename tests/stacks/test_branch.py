@@ -22,7 +22,7 @@ def build(raw: dict[str, Any], terms: str = "") -> tuple[Recorder, dict[str, Any
     )
 
 
-def test_the_branch_touches_of_the_environment_one_route_and_its_two_objects(
+def test_the_branch_touches_of_the_environment_one_route_and_its_own_objects(
     osaka: dict[str, Any],
 ) -> None:
     recorder, _ = build(osaka)
@@ -36,6 +36,7 @@ def test_the_branch_touches_of_the_environment_one_route_and_its_two_objects(
         "gatepost-dev-osaka-back",
         "gatepost-dev-osaka-people-addresses",
         "gatepost-dev-osaka-people-people",
+        "gatepost-dev-osaka-software-branch",
     }
     back = recorder.one("ec2/route:Route", "gatepost-dev-osaka-back")
     assert back.inputs["destinationCidrBlock"] == "192.168.10.0/24"
@@ -44,14 +45,13 @@ def test_the_branch_touches_of_the_environment_one_route_and_its_two_objects(
 def test_its_server_reads_its_own_part_only(osaka: dict[str, Any]) -> None:
     recorder, _ = build(osaka)
     policy = recorder.one("iam/rolePolicy:RolePolicy", "gatepost-dev-osaka-server").inputs["policy"]
-    assert json.loads(policy)["Statement"] == [
-        {
-            "Sid": "Read",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": "arn:aws:s3:::directory-bucket/people/branches/osaka.json",
-        }
-    ]
+    stored = recorder.one("s3/bucketObjectv2:BucketObjectv2", "gatepost-dev-osaka-software-branch")
+    granted = {(s["Action"], s["Resource"]) for s in json.loads(policy)["Statement"]}
+    assert granted == {
+        ("s3:GetObject", "arn:aws:s3:::directory-bucket/people/branches/osaka.json"),
+        ("s3:GetObject", f"arn:aws:s3:::directory-bucket/{stored.inputs['key']}"),
+    }
+    assert stored.inputs["key"].startswith("software/branches/osaka/branch-")
 
 
 def test_the_public_address_has_no_way_in(osaka: dict[str, Any]) -> None:

@@ -115,10 +115,18 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     bucket = "arn:aws:s3:::gatepost-dev-directory-123456789012-us-east-1"
-    for name, prefix in (("gatepost-dev-dmz-ms", "addresses/"), ("gatepost-dev-ms", "people/")):
+    for name, prefix, role in (
+        ("gatepost-dev-dmz-ms", "addresses/", "relay"),
+        ("gatepost-dev-ms", "people/", "hub"),
+    ):
         policy = json.loads(built[0].one("iam/rolePolicy:RolePolicy", name).inputs["policy"])
         granted = {(s["Action"], s["Resource"]) for s in policy["Statement"]}
-        assert granted == {("s3:GetObject", f"{bucket}/{prefix}*"), ("s3:ListBucket", bucket)}
+        stored = built[0].one("s3/bucketObjectv2:BucketObjectv2", f"gatepost-dev-software-{role}")
+        assert granted == {
+            ("s3:GetObject", f"{bucket}/{prefix}*"),
+            ("s3:ListBucket", bucket),
+            ("s3:GetObject", f"{bucket}/{stored.inputs['key']}"),
+        }
         listing = next(s for s in policy["Statement"] if s["Action"] == "s3:ListBucket")
         assert listing["Condition"] == {"StringEquals": {"s3:prefix": prefix}}
 

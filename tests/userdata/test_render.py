@@ -124,7 +124,6 @@ def test_main_cf_is_written_after_the_packages_and_postfix_waits(settings: Envir
     assert not any(f.get("defer") for path, f in files.items() if path != "/etc/postfix/main.cf")
     drop_in = files["/etc/systemd/system/postfix.service.d/gatepost.conf"]["content"]
     assert f"ConditionPathExists={render.STATE}/ready" in drop_in
-    compile(files[render.SYNCHRONISER]["content"], render.SYNCHRONISER, "exec")
 
 
 def test_user_data_is_packed_the_same_each_time_and_its_limit_is_kept(

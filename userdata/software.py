@@ -1,0 +1,70 @@
+"""The software of a host: what is the same on every host of a role, as one archive.
+
+EC2 takes 16 KB of user data. So user data holds only what differs between hosts, and the name and
+hash of this archive, which the host fetches from the directory's bucket at its first boot. As the
+hash is part of user data, a changed archive replaces the machine as changed user data does.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent / "machine"
+
+PREFIX = "software/"
+"""Where archives lie in the directory's bucket."""
+
+PROGRAMS = "/usr/local/sbin"
+SYNCHRONISER = f"{PROGRAMS}/gatepost-directory"
+MOUNTER = f"{PROGRAMS}/gatepost-volume"
+UNITS = "/etc/systemd/system"
+
+EVERYWHERE = {
+    SYNCHRONISER: "gatepost_directory.py",
+    MOUNTER: "gatepost-volume",
+    f"{UNITS}/gatepost-directory.service": "gatepost-directory.service",
+    f"{UNITS}/gatepost-volume@.service": "gatepost-volume@.service",
+    "/etc/nftables.conf": "nftables.conf",
+    "/etc/apt/apt.conf.d/52gatepost": "apt.conf",
+    "/etc/chrony/sources.d/amazon.sources": "amazon.sources",
+    "/etc/systemd/journald.conf.d/gatepost.conf": "journald.conf",
+}
+"""Path on the machine and file in userdata/machine of what every host has."""
+
+ROLES: dict[str, dict[str, str]] = {"relay": {}, "hub": {}, "branch": {}}
+"""The same of what only the hosts of one role have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """A gzipped tar file and its SHA-256, in hexadecimal."""
+
+    role: str
+    content: bytes
+
+    @property
+    def digest(self) -> str:
+        """What the host compares before it unpacks."""
+        return hashlib.sha256(self.content).hexdigest()
+
+    def key(self, owner: str) -> str:
+        """Where the archive of `owner`, the environment or a branch, lies in the bucket."""
+        return f"{PREFIX}{owner}/{self.role}-{self.digest[:16]}.tar.gz"
+
+
+def archive(role: str) -> Archive:
+    """The software of a role: `relay`, `hub` or `branch`. Equal files give equal bytes."""
+    tape = io.BytesIO()
+    with tarfile.open(fileobj=tape, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path, name in sorted({**EVERYWHERE, **ROLES[role]}.items()):
+            content = (HERE / name).read_bytes()
+            member = tarfile.TarInfo(path.lstrip("/"))
+            member.size = len(content)
+            member.mode = 0o755 if path.startswith(f"{PROGRAMS}/") else 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return Archive(role=role, content=gzip.compress(tape.getvalue(), compresslevel=9, mtime=0))
