@@ -8,7 +8,7 @@ from typing import Any
 
 from lab.world.api import pages
 from lab.world.errors import WorldError
-from lab.world.model import Record, Zone
+from lab.world.model import Record, SigningKey, Zone
 
 
 def read_zones(route53: Any) -> tuple[Zone, ...]:
@@ -30,13 +30,33 @@ def _zone(route53: Any, found: Mapping[str, Any]) -> Zone:
             route53, "list_resource_record_sets", "ResourceRecordSets", HostedZoneId=found["Id"]
         )
     )
+    identifier = found["Id"].rpartition("/")[2]
+    # Route 53 signs public zones only and refuses the question for the others.
+    dnssec = {} if private else route53.get_dnssec(HostedZoneId=identifier)
     return Zone(
-        id=found["Id"].rpartition("/")[2],
+        id=identifier,
         name=absolute(found["Name"]),
         private=private,
         vpcs=tuple(sorted(vpc["VPCId"] for vpc in vpcs)),
         records=tuple(sorted(records, key=attrgetter("name", "type"))),
+        signed=dnssec.get("Status", {}).get("ServeSignature") == "SIGNING",
+        keys=_signing_keys(dnssec),
     )
+
+
+def _signing_keys(dnssec: Mapping[str, Any]) -> tuple[SigningKey, ...]:
+    keys = (
+        SigningKey(
+            name=key["Name"],
+            kms_key=key["KmsArn"],
+            tag=key["KeyTag"],
+            dnskey=key["DNSKEYRecord"],
+            ds=key["DSRecord"],
+        )
+        for key in dnssec.get("KeySigningKeys", ())
+        if key["Status"] == "ACTIVE"
+    )
+    return tuple(sorted(keys, key=attrgetter("name")))
 
 
 def _record(zone: str, record: Mapping[str, Any]) -> Record:

@@ -211,14 +211,34 @@ class Record:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SigningKey:
+    """An active key-signing key (KSK) of a hosted zone; its private half never leaves KMS.
+
+    `kms_key` is the ARN by which KMS signs (`kms:Sign`) and tells the public half. `dnskey` and
+    `ds` are what the zone's DNSKEY and the parent's DS record hold, as zone file text.
+    """
+
+    name: str
+    kms_key: str
+    tag: int
+    dnskey: str
+    ds: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Zone:
-    """A hosted zone; a private one is seen from `vpcs` only."""
+    """A hosted zone; a private one is seen from `vpcs` only.
+
+    `signed` is whether Route 53 serves signatures (DNSSEC), by the `keys`.
+    """
 
     id: str
     name: str
     private: bool
     vpcs: tuple[str, ...]
     records: tuple[Record, ...]
+    signed: bool = False
+    keys: tuple[SigningKey, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from lab.world.model import (
     RouteTable,
     Rule,
     SecurityGroup,
+    SigningKey,
     Subnet,
     Volume,
     Vpc,
@@ -47,6 +48,7 @@ _PARTS: dict[tuple[type, str], type[Any]] = {
     (Instance, "interface"): Interface,
     (ConnectEndpoint, "interface"): Interface,
     (Zone, "records"): Record,
+    (Zone, "keys"): SigningKey,
 }
 """The class of what a field holds, where that is one of the model's own."""
 

@@ -93,6 +93,7 @@ def record_zone(record: dict[str, Any]) -> Any:
             "Marker": "",
             **page,
         },
+        get_dnssec={"Status": {"ServeSignature": "NOT_SIGNING"}, "KeySigningKeys": []},
         list_resource_record_sets={"ResourceRecordSets": [record], **page},
     )
 
