@@ -17,7 +17,7 @@ from model.prices import ROOT_DISK
 HELD = ("ami", "instanceType", "tags", "userDataBase64")
 """What stays as it is on a host that waits for its turn."""
 
-DEVICES = {"queue": "/dev/sdf", "mail": "/dev/sdg"}
+DEVICES = {"queue": "/dev/sdf", "mail": "/dev/sdg", "certificates": "/dev/sdh"}
 """Formal device names, from the range that EC2 recommends for data volumes."""
 
 ASSUME = json.dumps(
@@ -39,8 +39,8 @@ class MailHost(ComponentResource):
 
     Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
     none. `volumes` are its data volumes by purpose. `after` is what its first boot needs: routes,
-    rules, the directory's objects. `birth` tells one user data and image from another; a host that
-    is `held` keeps those that it has.
+    rules, the directory's objects. `policies` are its role's rights, by name. `birth` tells one
+    user data and image from another; a host that is `held` keeps those that it has.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class MailHost(ComponentResource):
         private_ip: str,
         group_id: Input[str],
         key_name: Input[str],
-        policy: str,
+        policies: Mapping[str, Input[str]],
         user_data: Input[str],
         volumes: Mapping[str, aws.ebs.Volume],
         birth: str,
@@ -70,9 +70,12 @@ class MailHost(ComponentResource):
         iam_role = aws.iam.Role(
             name, name=name, assume_role_policy=ASSUME, tags=named(name), opts=child
         )
-        grant = aws.iam.RolePolicy(
-            name, name="directory", role=iam_role.name, policy=policy, opts=child
-        )
+        grants = [
+            aws.iam.RolePolicy(
+                f"{name}-{what}", name=what, role=iam_role.name, policy=policy, opts=child
+            )
+            for what, policy in policies.items()
+        ]
         profile = aws.iam.InstanceProfile(
             name, name=name, role=iam_role.name, tags=named(name), opts=child
         )
@@ -112,7 +115,7 @@ class MailHost(ComponentResource):
             opts=ResourceOptions(
                 parent=self,
                 delete_before_replace=True,
-                depends_on=[grant, *after],
+                depends_on=[*grants, *after],
                 ignore_changes=list(HELD) if held else None,
             ),
         )

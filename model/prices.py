@@ -40,6 +40,9 @@ ZONE = 0.5
 ROOT_DISK = 8
 """GiB of each host's root volume; Debian with Postfix and its logs takes some 3."""
 
+CERTIFICATES_DISK = 1
+"""GiB of a relay's volume for its certificates, some hundred kilobytes: the least that gp3 has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
@@ -57,6 +60,7 @@ def environment_cost(settings: Environment) -> list[Item]:
     types = [host.instance_type or settings.instance_type for host in hosts]
     disks = settings.disks
     gibibytes = len(hosts) * (ROOT_DISK + disks.queue) + disks.mail
+    gibibytes += len(settings.relays) * CERTIFICATES_DISK
     return [
         *_instances(types),
         _item("NAT gateway", nats, NAT_GATEWAY * HOURS),

@@ -98,9 +98,11 @@ def _declare(
         private_ip=str(plan.server),
         group_id=groups.groups[flows.BRANCH].id,
         key_name=shell.key.key_name,
-        policy=reader_policy(
-            terms.directory, key=directory.people_key(owner), software=archive.key(owner)
-        ),
+        policies={
+            "directory": reader_policy(
+                terms.directory, key=directory.people_key(owner), software=archive.key(owner)
+            )
+        },
         user_data=ids.apply(lambda known: render.pack(document(known))),
         volumes=volumes,
         birth=turns.birth(

@@ -20,6 +20,7 @@ from components.shell import Shell
 from components.tags import named
 from model import acl, addressing, contract, directory, dns, flows, mail
 from model.people import People
+from model.prices import CERTIFICATES_DISK
 from model.settings import Environment, Hub, Relay
 from stacks import account, turns
 from stacks.common import host_output, provider
@@ -206,7 +207,9 @@ class _Build:
 
     def _relays(self) -> list[MailHost]:
         births = {
-            relay.host: self._birth(relay, self._relay_postfix(relay, PLACEHOLDER), ("queue",))
+            relay.host: self._birth(
+                relay, self._relay_postfix(relay, PLACEHOLDER), ("queue", "certificates")
+            )
             for relay in self.settings.relays
         }
         held = turns.held(self.stack, births, self.provider)
@@ -217,10 +220,13 @@ class _Build:
 
     def _relay(self, relay: Relay, index: int, birth: str, held: bool) -> MailHost:
         zone = self.settings.relay_zone(relay)
-        volumes = self._volumes(relay.host, zone, queue=self.settings.disks.queue)
+        volumes = self._volumes(
+            relay.host, zone, queue=self.settings.disks.queue, certificates=CERTIFICATES_DISK
+        )
         address = self.addresses[relay.host]
-        document = Output.all(address.public_ip, volumes["queue"].id).apply(
-            lambda known: self._document(self._relay_postfix(relay, known[0]), {"queue": known[1]})
+        ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
+        document = Output.all(address.public_ip, ids).apply(
+            lambda known: self._document(self._relay_postfix(relay, known[0]), known[1])
         )
         return self._host(
             relay,
@@ -231,7 +237,7 @@ class _Build:
             held=held,
             subnet_id=self.network.dmz[zone].id,
             private_ip=str(self.plan.relays[index]),
-            policy=self._policy(flows.RELAY, directory.ADDRESSES),
+            policies={"directory": self._policy(flows.RELAY, directory.ADDRESSES)},
             elastic_ip=address,
         )
 
@@ -250,7 +256,7 @@ class _Build:
             birth=self._birth(settings.hub, postfix, tuple(volumes)),
             subnet_id=self.network.private[0].id,
             private_ip=str(self.plan.hub),
-            policy=self._policy(flows.HUB, directory.PEOPLE),
+            policies={"directory": self._policy(flows.HUB, directory.PEOPLE)},
         )
 
     @property

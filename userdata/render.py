@@ -45,7 +45,8 @@ PACKAGES = (
     "unattended-upgrades",
 )
 
-MOUNTS = {"queue": "/var/spool/postfix", "mail": MAILBOXES}
+LINEAGES = "/etc/letsencrypt"
+MOUNTS = {"queue": "/var/spool/postfix", "mail": MAILBOXES, "certificates": LINEAGES}
 """Where each data volume is mounted, by its purpose."""
 
 
@@ -120,9 +121,14 @@ def _mailbox_files() -> tuple[dict[str, Any], ...]:
 
 
 def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
-    """What mounts the data volumes, and has Postfix wait for them."""
-    units = [f"gatepost-volume@{purpose}.service" for purpose in volumes]
-    wait = f"[Unit]\nRequires={' '.join(units)}\nAfter={' '.join(units)}\n"
+    """What mounts the data volumes, and has Postfix wait for them.
+
+    Without its queue or mailboxes Postfix must not start; without certificates it does.
+    """
+    units = {purpose: f"gatepost-volume@{purpose}.service" for purpose in volumes}
+    every = " ".join(units.values())
+    needed = " ".join(unit for purpose, unit in units.items() if purpose != "certificates")
+    wait = f"[Unit]\nRequires={needed}\nWants={every}\nAfter={every}\n"
     return (
         *(
             _file(f"/etc/gatepost/volumes/{purpose}", f"VOLUME={volume}\nMOUNT={MOUNTS[purpose]}\n")

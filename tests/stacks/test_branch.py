@@ -44,7 +44,9 @@ def test_the_branch_touches_of_the_environment_one_route_and_its_own_objects(
 
 def test_its_server_reads_its_own_part_only(osaka: dict[str, Any]) -> None:
     recorder, _ = build(osaka)
-    policy = recorder.one("iam/rolePolicy:RolePolicy", "gatepost-dev-osaka-server").inputs["policy"]
+    policy = recorder.one(
+        "iam/rolePolicy:RolePolicy", "gatepost-dev-osaka-server-directory"
+    ).inputs["policy"]
     stored = recorder.one("s3/bucketObjectv2:BucketObjectv2", "gatepost-dev-osaka-software-branch")
     granted = {(s["Action"], s["Resource"]) for s in json.loads(policy)["Statement"]}
     assert granted == {

@@ -119,7 +119,8 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
         ("gatepost-dev-dmz-ms", "addresses/", "relay"),
         ("gatepost-dev-ms", "people/", "hub"),
     ):
-        policy = json.loads(built[0].one("iam/rolePolicy:RolePolicy", name).inputs["policy"])
+        grant = built[0].one("iam/rolePolicy:RolePolicy", f"{name}-directory")
+        policy = json.loads(grant.inputs["policy"])
         granted = {(s["Action"], s["Resource"]) for s in policy["Statement"]}
         stored = built[0].one("s3/bucketObjectv2:BucketObjectv2", f"gatepost-dev-software-{role}")
         assert granted == {

@@ -99,12 +99,14 @@ def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(
         assert {rule.name for rule in rules} <= association.dependencies
 
 
-def test_queue_and_mail_have_encrypted_volumes_of_their_own(prod: dict[str, Any]) -> None:
+def test_all_that_stays_has_encrypted_volumes_of_its_own(prod: dict[str, Any]) -> None:
     recorder = build(prod)
     volumes = {v.name: v for v in recorder.of("ebs/volume:Volume")}
     assert {name: v.inputs["size"] for name, v in volumes.items()} == {
         "gatepost-prod-mx1-queue": 16,
         "gatepost-prod-mx2-queue": 16,
+        "gatepost-prod-mx1-certificates": 1,
+        "gatepost-prod-mx2-certificates": 1,
         "gatepost-prod-ms-queue": 16,
         "gatepost-prod-ms-mail": 100,
     }

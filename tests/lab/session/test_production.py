@@ -35,6 +35,7 @@ MAIL_LIMIT = 30.0
 """Seconds for Postfix to be up, or for a few messages to be sent, on a busy machine."""
 INSTANCE = "ec2/instance:Instance"
 ATTACHMENT = "ec2/volumeAttachment:VolumeAttachment"
+RELAY_DISKS = ("queue", "certificates")
 
 
 @pytest.fixture(scope="module")
@@ -183,9 +184,9 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
         with without_postfix(scene, HUB):
             waiting, queue_id = defer(bench, scene, MX1)
             comment_on(templates / "relay.cf.j2")
-            replace_one(bench, MX1, machine(MX1, "queue"), said=waits(MX1, MX2))
+            replace_one(bench, MX1, machine(MX1, *RELAY_DISKS), said=waits(MX1, MX2))
             assert queue_id in queue(scene, MX1)
-        replace_one(bench, MX2, machine(MX2, "queue"))
+        replace_one(bench, MX2, machine(MX2, *RELAY_DISKS))
         assert counts(apply(bench)) == (0, 0, 0, 0)
         comment_on(templates / "hub.cf.j2")
         replace_one(bench, HUB, machine(HUB, "queue", "mail"))
