@@ -32,15 +32,14 @@ anywhere. A name server that leaks data through the resolver is not stopped here
 
 
 def firewall_page() -> str:
-    """The table of flows in both modes, and the DMZ's ACL, as a page."""
+    """The table of flows in every mode, and the DMZ's ACL, as a page."""
     parts = [
         "# The firewall\n\nGenerated from `model/flows.py` and `model/acl.py` by"
         " `docs/generate.py`. What is not in a table does not pass; replies pass by the groups'"
         " state. The check *a probe of every pair of hosts equals the table of flows* compares"
         " this with real packets.\n",
         "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
-        "With `outbound: direct` the hub's line to the relay becomes:\n\n"
-        + _flows(flows.environment_firewall("direct", SUPERNET), only_source=flows.HUB),
+        *(_difference(outbound) for outbound in ("direct", "smarthost")),
         "## A branch\n\n" + _flows(flows.branch_firewall(HUB)),
         "## The DMZ's network ACL\n\nStateless, at the border of the DMZ's subnets; here for the"
         f" network {NETWORK} and the branches {SUPERNET}.\n\n"
@@ -68,13 +67,25 @@ def settings_page() -> str:
     return "\n".join(parts)
 
 
-def _flows(firewall: flows.Firewall, only_source: str = "") -> str:
-    rows = [
-        (flow.source, flow.destination, f"tcp {flow.port}", flow.why)
-        for flow in firewall.flows
-        if not only_source or (flow.source == only_source and flow.port == 25)
-    ]
-    return _table(("from", "to", "port", "why"), rows)
+def _difference(outbound: str) -> str:
+    """What another mode takes out of the first one's table, and what it adds."""
+    usual = flows.environment_firewall("relay", SUPERNET).flows
+    other = flows.environment_firewall(outbound, SUPERNET).flows
+    gone = [row for row in _rows(usual) if row not in _rows(other)]
+    new = [row for row in _rows(other) if row not in _rows(usual)]
+    head = ("from", "to", "port", "why")
+    return (
+        f"With `outbound: {outbound}` this goes:\n\n{_table(head, gone)}\n"
+        f"and this comes:\n\n{_table(head, new)}"
+    )
+
+
+def _flows(firewall: flows.Firewall) -> str:
+    return _table(("from", "to", "port", "why"), _rows(firewall.flows))
+
+
+def _rows(table: Sequence[flows.Flow]) -> list[tuple[str, ...]]:
+    return [(f.source, f.destination, f"{f.protocol} {f.port}", f.why) for f in table]
 
 
 def _acl(rules: tuple[acl.AclRule, ...]) -> str:

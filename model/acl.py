@@ -1,9 +1,10 @@
 """The DMZ's network ACL: a second, stateless fence around its subnets.
 
 Security groups already say everything exactly. The ACL is what still holds when someone opens a
-group by mistake: nothing but mail comes in, nothing but mail and replies goes inside, and a
-branch is out of reach. Being stateless it must let replies back to ephemeral ports, 1024 to 65535
-(VPC User Guide, "Ephemeral ports"). It does not see AWS's own services: resolver, DHCP, metadata.
+group by mistake: nothing but mail and requests for MTA-STS policies comes in, nothing but mail and
+replies goes inside, and a branch is out of reach. Being stateless it must let replies back to
+ephemeral ports (VPC User Guide, "Ephemeral ports"). It does not see AWS's own services: resolver,
+DHCP, metadata. It is the same in every outbound mode: only the groups know how mail leaves.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ LIMIT = 19
 quotas", VPC User Guide)."""
 
 EPHEMERAL = (1024, 65535)
+"""Where other systems ask from (VPC User Guide), and where a resolver does (RFC 5452)."""
+
+OPENED = (32768, 60999)
+"""Where our own hosts open TCP connections from: Linux's default (ip(7), ip_local_port_range)."""
+
 WELL_KNOWN = (1, 1023)
+ANY = (1, 65535)
 
 FRAGMENTATION_NEEDED = (3, 4)
 """ICMP type and code without which large packets vanish (RFC 1191)."""
@@ -39,14 +46,22 @@ class AclRule:
     why: str
 
 
-def dmz_acl(network: IPv4Network, branches: IPv4Network, shell: IPv4Network) -> tuple[AclRule, ...]:
-    """The rules of the DMZ's ACL in the VPC `network`; SSH enters from the subnet `shell`."""
+def dmz_acl(
+    network: IPv4Network, branches: IPv4Network, inside: IPv4Network
+) -> tuple[AclRule, ...]:
+    """The rules of the DMZ's ACL in the VPC `network`.
+
+    `inside` is the subnet of the hub, from which SSH enters as well.
+    """
     rules = (
-        _tcp(100, ANYWHERE, ports.SMTP, "mail"),
-        _tcp(110, shell, ports.SSH, "SSH of administrators"),
-        _tcp(120, ANYWHERE, EPHEMERAL, "replies to what the DMZ opened"),
+        _rule(100, ANYWHERE, ports.SMTP, "mail"),
+        _rule(110, ANYWHERE, ports.HTTPS, "MTA-STS policies"),
+        _rule(120, inside, ports.INSIDE, "mail that the hub sends out by the relay"),
+        _rule(130, inside, ports.SSH, "SSH of administrators"),
+        _rule(140, ANYWHERE, OPENED, "replies to what the DMZ opened"),
+        _rule(150, ANYWHERE, EPHEMERAL, "answers of name servers", protocol="udp"),
         AclRule(
-            number=130,
+            number=160,
             egress=False,
             allow=True,
             protocol="icmp",
@@ -62,11 +77,14 @@ def dmz_acl(network: IPv4Network, branches: IPv4Network, shell: IPv4Network) -> 
             cidr=branches,
             why="the branches are the hub's to talk to",
         ),
-        _tcp(100, ANYWHERE, ports.SMTP, "mail", egress=True),
-        _tcp(110, network, WELL_KNOWN, "nothing but mail inwards", egress=True, allow=False),
-        _tcp(120, ANYWHERE, ports.HTTP, "packages", egress=True),
-        _tcp(130, ANYWHERE, ports.HTTPS, "packages and S3", egress=True),
-        _tcp(140, ANYWHERE, EPHEMERAL, "replies", egress=True),
+        _rule(100, ANYWHERE, ports.SMTP, "mail", egress=True),
+        _rule(110, network, WELL_KNOWN, "nothing but mail inwards", egress=True, allow=False),
+        _rule(120, network, ANY, "nothing inwards", egress=True, allow=False, protocol="udp"),
+        _rule(130, ANYWHERE, ports.HTTP, "packages", egress=True),
+        _rule(140, ANYWHERE, ports.HTTPS, "packages and S3", egress=True),
+        _rule(150, ANYWHERE, ports.DNS, "name servers", egress=True),
+        _rule(160, ANYWHERE, ports.DNS, "name servers", egress=True, protocol="udp"),
+        _rule(170, ANYWHERE, EPHEMERAL, "replies", egress=True),
     )
     for egress in (False, True):
         count = sum(rule.egress is egress for rule in rules)
@@ -75,7 +93,7 @@ def dmz_acl(network: IPv4Network, branches: IPv4Network, shell: IPv4Network) -> 
     return rules
 
 
-def _tcp(
+def _rule(
     number: int,
     cidr: IPv4Network,
     span: int | tuple[int, int],
@@ -83,12 +101,13 @@ def _tcp(
     *,
     egress: bool = False,
     allow: bool = True,
+    protocol: str = "tcp",
 ) -> AclRule:
     return AclRule(
         number=number,
         egress=egress,
         allow=allow,
-        protocol="tcp",
+        protocol=protocol,
         cidr=cidr,
         ports=(span, span) if isinstance(span, int) else span,
         why=why,

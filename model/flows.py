@@ -46,17 +46,21 @@ class Firewall:
     places: dict[str, IPv4Network]
 
 
-def environment_firewall(outbound: str, branches: IPv4Network) -> Firewall:
-    """The flows of an environment; `outbound` is `relay` or `direct`."""
+def environment_firewall(
+    outbound: str, branches: IPv4Network, smarthost: int = ports.SUBMISSION
+) -> Firewall:
+    """The flows of an environment; `outbound` is `relay`, `direct` or `smarthost`.
+
+    `smarthost` is the smarthost's port, of use in that mode only.
+    """
     flows = [
         _mail(INTERNET, RELAY, "mail from the Internet"),
+        Flow(source=INTERNET, destination=RELAY, port=ports.HTTPS, why="MTA-STS policies"),
         _mail(RELAY, HUB, "mail for our domains goes inside"),
-        _mail(RELAY, INTERNET, "mail and bounces to the Internet"),
         _mail(BRANCHES, HUB, "branches hand over what is not local"),
         _mail(HUB, BRANCHES, "mail for people at the branches"),
-        _mail(HUB, RELAY, "mail to the Internet goes out by the relay")
-        if outbound == "relay"
-        else _mail(HUB, INTERNET, "mail to the Internet, direct by NAT"),
+        *_names(RELAY, "the relay judges strangers by its own resolver"),
+        *_way_out(outbound, smarthost),
     ]
     flows += [flow for host in (RELAY, HUB) for flow in _upkeep(host)]
     return Firewall(
@@ -80,8 +84,34 @@ def branch_firewall(hub: IPv4Address) -> Firewall:
     )
 
 
-def _mail(source: str, destination: str, why: str) -> Flow:
-    return Flow(source=source, destination=destination, port=ports.SMTP, why=why)
+def _mail(source: str, destination: str, why: str, port: int = ports.SMTP) -> Flow:
+    return Flow(source=source, destination=destination, port=port, why=why)
+
+
+def _way_out(outbound: str, smarthost: int) -> tuple[Flow, ...]:
+    """How mail leaves. A relay's own bounces leave by itself, but to a smarthost by the hub."""
+    by_relay = _mail(RELAY, INTERNET, "mail and bounces to the Internet")
+    ways = {
+        "relay": (
+            by_relay,
+            _mail(HUB, RELAY, "mail to the Internet goes out by the relay", ports.INSIDE),
+        ),
+        "direct": (
+            by_relay,
+            _mail(HUB, INTERNET, "mail to the Internet, direct by NAT"),
+            *_names(HUB, "the hub looks up receivers by its own resolver"),
+        ),
+        "smarthost": (_mail(HUB, INTERNET, "mail to the smarthost, by NAT", smarthost),),
+    }
+    return ways[outbound]
+
+
+def _names(host: str, why: str) -> tuple[Flow, ...]:
+    """What a resolver needs that asks the authoritative servers itself (RFC 7766: TCP too)."""
+    return tuple(
+        Flow(source=host, destination=INTERNET, port=ports.DNS, protocol=protocol, why=why)
+        for protocol in ("udp", "tcp")
+    )
 
 
 def _upkeep(host: str) -> tuple[Flow, ...]:

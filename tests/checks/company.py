@@ -87,10 +87,10 @@ def guarded() -> World:
         world, BRANCH_HOST, groups=(f"sg-{BRANCH}-branch",), public_ip=BRANCH_PUBLIC
     )
     out = route("0.0.0.0/0", "internet_gateway", "igw-2")
+    # A branch has a way out of its own; the DMZ has no way to it.
+    gone = {("rtb-branch", "0.0.0.0/0"), ("rtb-public", str(BRANCHES))}
     tables = tuple(
-        replace(t, routes=tuple(r for r in t.routes if r.destination != "0.0.0.0/0"))
-        if t.id == "rtb-branch"
-        else t
+        replace(t, routes=tuple(r for r in t.routes if (t.id, r.destination) not in gone))
         for t in world.route_tables
     )
     hub = route("10.0.0.0/16", "peering", "pcx-00000000002")

@@ -52,11 +52,13 @@ def outputs(outbound: str = "relay", *, branch: bool = True) -> dict[str, dict[s
 
 @dataclass
 class FakeDeployment:
-    """Commands are answered by `replies`; TCP passes for (source, address, port) in `open`."""
+    """Commands are answered by `replies`; TCP passes for (source, address, port) in `open`, UDP
+    for those in `names`."""
 
     told: dict[str, dict[str, Any]] = field(default_factory=outputs)
     replies: dict[tuple[str, tuple[str, ...]], Result] = field(default_factory=dict)
     open: set[tuple[str, str, int]] = field(default_factory=set)
+    names: set[tuple[str, str, int]] = field(default_factory=set)
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
 
     def outputs(self) -> dict[str, dict[str, Any]]:
@@ -82,6 +84,7 @@ class FakeDeployment:
     def connect(self, source: str, targets: Iterable[Target]) -> dict[Target, Answer]:
         found = {}
         for protocol, address, port in targets:
-            passes = protocol == "tcp" and (source, address, port) in self.open
+            passing = {"tcp": self.open, "udp": self.names}[protocol]
+            passes = (source, address, port) in passing
             found[protocol, address, port] = Answer.OPEN if passes else Answer.NOTHING
         return found

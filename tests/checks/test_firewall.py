@@ -71,8 +71,13 @@ def opened(world: World, name: str, direction: str, protocol: str, *ports: int) 
         (RELAY, HUB, ADDRESS[HUB], ("tcp", 25), True),
         (RELAY, HUB, ADDRESS[HUB], ("tcp", 22), False),
         (RELAY, INTERNET.namespace, INTERNET.address, ("tcp", 443), True),
-        (HUB, RELAY, ADDRESS[RELAY], ("tcp", 25), True),
-        (HUB, RELAY, PUBLIC[RELAY], ("tcp", 25), False),
+        (INTERNET.namespace, RELAY, PUBLIC[RELAY], ("tcp", 443), True),
+        (INTERNET.namespace, RELAY, PUBLIC[RELAY], ("tcp", 10025), False),
+        (RELAY, INTERNET.namespace, INTERNET.address, ("udp", 53), True),
+        (HUB, INTERNET.namespace, INTERNET.address, ("udp", 53), False),
+        (HUB, RELAY, ADDRESS[RELAY], ("tcp", 25), False),
+        (HUB, RELAY, ADDRESS[RELAY], ("tcp", 10025), True),
+        (HUB, RELAY, PUBLIC[RELAY], ("tcp", 10025), False),
         (HUB, INTERNET.namespace, INTERNET.address, ("tcp", 25), False),
         (HUB, INTERNET.namespace, INTERNET.address, ("tcp", 80), True),
         (HUB, BRANCH_HOST, ADDRESS[BRANCH_HOST], ("tcp", 25), True),
@@ -98,8 +103,8 @@ def test_the_table(
 
 def test_all_is_well(company: Company, scene: Scene) -> None:
     with ExitStack() as stack:
-        for host in (RELAY, HUB, BRANCH_HOST):
-            stack.enter_context(company.kernel.listen(host, 25))
+        for host, port in ((RELAY, 25), (RELAY, 10025), (HUB, 25), (BRANCH_HOST, 25)):
+            stack.enter_context(company.kernel.listen(host, port))
         # The second time the network still knows the connections of the first.
         for check in (*firewall.checks(scene), firewall.unasked_replies):
             check(scene)
@@ -120,6 +125,21 @@ def test_the_matrix_sees_what_is_open_and_what_is_shut(
     company.kernel.apply(breaking(guarded()))
     with pytest.raises(Failed, match=words):
         firewall.matrix(Scene(company))
+
+
+@pytest.mark.parametrize(
+    ("breaking", "words"),
+    [
+        (lambda w: opened(w, f"sg-{MAIN}-relay", "ingress", "tcp", 10025), "tcp 10025"),
+        (lambda w: opened(w, f"sg-{MAIN}-relay", "ingress", "udp", 53), "udp 53"),
+    ],
+)
+def test_what_must_never_pass_is_told(
+    company: Company, breaking: Callable[[World], World], words: str
+) -> None:
+    company.kernel.apply(breaking(guarded()))
+    with pytest.raises(Failed, match=f"must never pass and do: .*{INTERNET.namespace} → .*{words}"):
+        firewall.must_never(Scene(company))
 
 
 @pytest.mark.parametrize("liar", [RELAY, HUB, BRANCH_HOST])

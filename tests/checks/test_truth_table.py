@@ -14,26 +14,39 @@ RELAY_IN, RELAY_OUT, HUB_IN = "10.1.1.4", "198.51.100.25", "10.1.11.5"
 BRANCH_IN, BRANCH_OUT = "192.168.10.5", "198.51.100.30"
 NET1, NET2 = "192.0.2.10", "203.0.113.10"
 
-BOTH = {
-    *((net, RELAY_OUT, 25) for net in ("internet", "internet2")),
+ALWAYS = {
+    *((net, RELAY_OUT, port) for net in ("internet", "internet2") for port in (25, 443)),
     (RELAY, HUB_IN, 25),
     (HUB, BRANCH_IN, 25),
     (BRANCH, HUB_IN, 25),
-    *((RELAY, net, port) for net in (NET1, NET2) for port in (25, 80, 443)),
+    *((RELAY, net, port) for net in (NET1, NET2) for port in (53, 80, 443)),
     *((host, net, port) for host in (HUB, BRANCH) for net in (NET1, NET2) for port in (80, 443)),
+    # Whoever may fetch packages may fetch a relay's policies.
+    *((host, RELAY_OUT, 443) for host in (HUB, BRANCH)),
+    (HUB, RELAY_IN, 443),
     ("eice-dev", RELAY_IN, 22),
     ("eice-dev", HUB_IN, 22),
     ("eice-osaka", BRANCH_IN, 22),
 }
-"""All that passes, whatever the mode."""
+"""All that passes by TCP, whatever the mode."""
 
-BY_RELAY = BOTH | {(HUB, RELAY_IN, 25)}
-DIRECT = BOTH | {(HUB, address, 25) for address in (NET1, NET2, RELAY_OUT, RELAY_IN)}
+OUT_BY_RELAY = {(RELAY, net, 25) for net in (NET1, NET2)}
+BY_RELAY = ALWAYS | OUT_BY_RELAY | {(HUB, RELAY_IN, 10025)}
+DIRECT = (
+    ALWAYS
+    | OUT_BY_RELAY
+    | {(HUB, address, 25) for address in (NET1, NET2, RELAY_OUT, RELAY_IN)}
+    | {(HUB, net, 53) for net in (NET1, NET2)}
+)
 """The hub may reach port 25 of anywhere, and the relay takes it from anywhere: a rule for
 0.0.0.0/0 means private addresses too."""
+SMARTHOST = ALWAYS | {(HUB, net, 587) for net in (NET1, NET2)}
+
+NAMES = {(RELAY, net, 53) for net in (NET1, NET2)}
+"""All that passes by UDP, but in direct mode, where the hub does the same."""
 
 
-def passing(scene: Scene) -> set[tuple[str, str, int]]:
+def passing(scene: Scene, wanted: str = "tcp") -> set[tuple[str, str, int]]:
     """All (source, address, port) that the table of flows lets pass."""
     found, table = parties(scene), Table.of(scene)
     return {
@@ -44,14 +57,19 @@ def passing(scene: Scene) -> set[tuple[str, str, int]]:
         if not source.role == target.role == "internet"
         for address in {target.private, target.public} - {""}
         for protocol, port in PROBED
+        if protocol == wanted
         if table.allows(source, target, address, (protocol, port))
     }
 
 
-@pytest.mark.parametrize(("outbound", "wanted"), [("relay", BY_RELAY), ("direct", DIRECT)])
+@pytest.mark.parametrize(
+    ("outbound", "wanted"), [("relay", BY_RELAY), ("direct", DIRECT), ("smarthost", SMARTHOST)]
+)
 def test_what_passes_is_the_truth_table(outbound: str, wanted: set[tuple[str, str, int]]) -> None:
     scene = Scene(FakeDeployment(told=outputs(outbound)))
     assert passing(scene) == wanted
+    by_hub = {(HUB, net, 53) for net in (NET1, NET2)} if outbound == "direct" else set()
+    assert passing(scene, "udp") == NAMES | by_hub
 
 
 def test_without_a_branch_the_rest_is_the_same() -> None:
@@ -60,17 +78,16 @@ def test_without_a_branch_the_rest_is_the_same() -> None:
     assert passing(scene) == {row for row in BY_RELAY if not gone & {*row}}
 
 
-def test_a_branch_never_reaches_the_relay_nor_the_relay_a_branch() -> None:
-    for outbound in ("relay", "direct"):
-        for source, address, _ in passing(Scene(FakeDeployment(told=outputs(outbound)))):
-            assert (source, address) not in {
-                *((BRANCH, RELAY_IN), (BRANCH, RELAY_OUT), (BRANCH, NAT)),
-                *((RELAY, BRANCH_IN), (RELAY, BRANCH_OUT)),
-            }
+def test_a_branch_gets_no_more_of_the_relay_than_its_policies_and_the_relay_nothing() -> None:
+    for outbound in ("relay", "direct", "smarthost"):
+        for source, address, port in passing(Scene(FakeDeployment(told=outputs(outbound)))):
+            assert (source, address) not in {(BRANCH, RELAY_IN), (BRANCH, NAT)}
+            assert (source, address) not in {(RELAY, BRANCH_IN), (RELAY, BRANCH_OUT)}
+            assert (source, address) != (BRANCH, RELAY_OUT) or port == 443
 
 
 def test_the_matrix_passes_exactly_on_the_truth_table() -> None:
-    deployment = FakeDeployment(open=set(BY_RELAY))
+    deployment = FakeDeployment(open=set(BY_RELAY), names=NAMES)
     assert matrix(Scene(deployment)).endswith(" probes from 7 places")
 
 
@@ -83,7 +100,7 @@ def test_the_matrix_passes_exactly_on_the_truth_table() -> None:
     ],
 )
 def test_one_difference_is_one_finding(change: set[tuple[str, str, int]], said: str) -> None:
-    deployment = FakeDeployment(open=BY_RELAY ^ change)
+    deployment = FakeDeployment(open=BY_RELAY ^ change, names=NAMES)
     with pytest.raises(Failed) as failure:
         matrix(Scene(deployment))
     assert str(failure.value) == f"1 differ: {said}"

@@ -12,37 +12,55 @@ from model.flows import Flow, branch_firewall, environment_firewall
 SUPERNET = IPv4Network("192.168.0.0/16")
 
 
-def opened(firewall: flows.Firewall) -> set[tuple[str, str, int]]:
-    return {(flow.source, flow.destination, flow.port) for flow in firewall.flows}
+MODES = ("relay", "direct", "smarthost")
 
 
-def test_only_the_mode_decides_how_the_hub_sends_out() -> None:
-    by_relay = opened(environment_firewall("relay", SUPERNET))
-    direct = opened(environment_firewall("direct", SUPERNET))
-    assert by_relay - direct == {("hub", "relay", 25)}
-    assert direct - by_relay == {("hub", "internet", 25)}
+def opened(firewall: flows.Firewall) -> set[tuple[str, str, str, int]]:
+    return {(flow.source, flow.destination, flow.protocol, flow.port) for flow in firewall.flows}
 
 
-@pytest.mark.parametrize("outbound", ["relay", "direct"])
+def test_only_the_mode_decides_how_mail_leaves() -> None:
+    tables = {mode: opened(environment_firewall(mode, SUPERNET)) for mode in MODES}
+    common = set.intersection(*tables.values())
+    by_relay = ("relay", "internet", "tcp", 25)
+    assert tables["relay"] - common == {("hub", "relay", "tcp", 10025), by_relay}
+    assert tables["direct"] - common == {
+        ("hub", "internet", "tcp", 25),
+        ("hub", "internet", "tcp", 53),
+        ("hub", "internet", "udp", 53),
+        by_relay,
+    }
+    assert tables["smarthost"] - common == {("hub", "internet", "tcp", 587)}
+
+
+def test_a_smarthost_may_have_another_port() -> None:
+    table = opened(environment_firewall("smarthost", SUPERNET, 2587))
+    assert {row for row in table if row[3] in (587, 2587)} == {("hub", "internet", "tcp", 2587)}
+
+
+@pytest.mark.parametrize("outbound", MODES)
 def test_what_must_never_pass(outbound: str) -> None:
     table = opened(environment_firewall(outbound, SUPERNET))
-    assert {port for source, to, port in table if source == "internet"} == {25}
-    assert {to for source, to, _ in table if source == "internet"} == {"relay"}
-    assert {(to, port) for source, to, port in table if source == "relay"} == {
-        ("hub", 25),
-        ("internet", 25),
-        ("internet", 80),
-        ("internet", 443),
+    assert {row for row in table if row[0] == "internet"} == {
+        ("internet", "relay", "tcp", 25),
+        ("internet", "relay", "tcp", 443),
     }
-    assert {source for source, _, port in table if port == 22} == {"shell"}
-    assert not any({source, to} == {"relay", "branches"} for source, to, _ in table)
+    assert {row[1:] for row in table if row[0] == "relay"} - {("internet", "tcp", 25)} == {
+        ("hub", "tcp", 25),
+        ("internet", "udp", 53),
+        ("internet", "tcp", 53),
+        ("internet", "tcp", 80),
+        ("internet", "tcp", 443),
+    }
+    assert {source for source, *_, port in table if port == 22} == {"shell"}
+    assert not any({source, to} == {"relay", "branches"} for source, to, *_ in table)
 
 
 def test_a_branch_talks_mail_with_the_hub_alone() -> None:
     firewall = branch_firewall(IPv4Address("10.1.11.5"))
-    assert {f for f in opened(firewall) if f[2] == 25} == {
-        ("branch", "hub", 25),
-        ("hub", "branch", 25),
+    assert {f for f in opened(firewall) if f[3] == 25} == {
+        ("branch", "hub", "tcp", 25),
+        ("hub", "branch", "tcp", 25),
     }
     assert firewall.places["hub"] == IPv4Network("10.1.11.5/32")
 
@@ -50,8 +68,7 @@ def test_a_branch_talks_mail_with_the_hub_alone() -> None:
 @pytest.mark.parametrize(
     "firewall",
     [
-        environment_firewall("relay", SUPERNET),
-        environment_firewall("direct", SUPERNET),
+        *(environment_firewall(mode, SUPERNET) for mode in MODES),
         branch_firewall(IPv4Address("10.1.11.5")),
     ],
 )
