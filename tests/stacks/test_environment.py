@@ -49,7 +49,7 @@ def test_every_flow_has_one_rule_on_each_side_that_is_ours(
         assert ("cidrIpv4" in rule.inputs) != ("referencedSecurityGroupId" in rule.inputs)
 
 
-def test_only_port_25_of_the_relay_is_open_to_the_world(
+def test_only_mail_and_policies_of_the_relay_are_open_to_the_world(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     world = [
@@ -57,7 +57,7 @@ def test_only_port_25_of_the_relay_is_open_to_the_world(
         for rule in built[0].of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
         if rule.inputs.get("cidrIpv4") == "0.0.0.0/0"
     ]
-    assert world == [("gatepost-dev-relay-id", 25)]
+    assert world == [("gatepost-dev-relay-id", 25), ("gatepost-dev-relay-id", 443)]
 
 
 def test_nothing_is_inline_and_the_default_group_is_empty(
