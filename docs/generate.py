@@ -13,6 +13,7 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
 from model import acl, flows  # noqa: E402
+from model.dns_settings import Caa, Dmarc, Dns  # noqa: E402
 from model.settings import Branch, Disks, Environment, Hub, Relay  # noqa: E402
 
 NETWORK = IPv4Network("10.1.0.0/16")
@@ -60,6 +61,9 @@ def settings_page() -> str:
         ("gatepost:environment", Environment),
         ("gatepost:environment.relays[]", Relay),
         ("gatepost:environment.hub", Hub),
+        ("gatepost:environment.dns", Dns),
+        ("gatepost:environment.dns.dmarc", Dmarc),
+        ("gatepost:environment.dns.caa", Caa),
         ("disks, of an environment or a branch", Disks),
         ("gatepost:branch", Branch),
     ):
@@ -114,9 +118,11 @@ def _settings(cls: type[Any]) -> str:
     rows = []
     for field in dataclasses.fields(cls):
         default = "required"
-        if field.default is not dataclasses.MISSING:
+        if field.default_factory is not dataclasses.MISSING:
+            default = ""
+        elif field.default is not dataclasses.MISSING:
             value = field.default
-            plain = not dataclasses.is_dataclass(value) and value != ""
+            plain = not dataclasses.is_dataclass(value) and value not in ("", (), None)
             default = (
                 f"`{str(value).lower() if isinstance(value, bool) else value}`" if plain else ""
             )

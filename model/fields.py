@@ -186,6 +186,30 @@ def several(item: Kind, least: int, most: int) -> Kind:
     return kind
 
 
+def mapping(key: Kind, value: Kind, most: int) -> Kind:
+    """A mapping of at most `most` keys of one kind to values of another, in the file's order."""
+
+    def kind(raw: Any) -> dict[Any, Any]:
+        if not isinstance(raw, Mapping):
+            raise ValueError(f"must be a mapping, got {raw!r}")
+        if len(raw) > most:
+            raise ValueError(f"must have at most {most} keys, got {len(raw)}")
+        parts: list[tuple[str, str]] = []
+        found = {}
+        for name, item in raw.items():
+            try:
+                found[key(name)] = value(item)
+            except Problems as problem:
+                parts += [(f".{name}{path}", text) for path, text in problem.parts]
+            except ValueError as problem:
+                parts.append((f".{name}", str(problem)))
+        if parts:
+            raise Problems(parts)
+        return found
+
+    return kind
+
+
 def domain(raw: Any) -> str:
     """A DNS name of two labels or more, lower case, no final dot, at most 253 characters."""
     labels = raw.split(".") if isinstance(raw, str) else []

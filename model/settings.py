@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 from typing import Any
 
 from model import fields
+from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
 from model.fields import SettingsError, setting
 
 KINDS = ("environment", "branch")
@@ -27,6 +28,10 @@ SSH_KEY = fields.matching(
     r"(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?",
     "one OpenSSH public key (EC2 takes ssh-ed25519 and ssh-rsa)",
 )
+BLOCKLIST = fields.matching(
+    r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}=127(\.(\d+|\[[0-9.;]+\])){3}",
+    "a DNS list and the answers that count, such as zen.spamhaus.org=127.0.0.[2..11]",
+)
 GIBIBYTES = fields.number(1, 16_384, "GiB")
 """What a gp3 volume can have (EBS User Guide, "General Purpose SSD volumes")."""
 
@@ -45,6 +50,11 @@ class Relay:
     zone: str = setting(ZONE, "its availability zone; without it the first", default="")
     image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
     instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
+    tlsa: tuple[str, ...] = setting(
+        fields.several(KEY_DIGEST, 1, 3),
+        "digests of its certificate's key for DANE; while a key is changed, the next one's too",
+        default=(),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +96,11 @@ class Environment:
     domains: tuple[str, ...] = setting(
         fields.several(fields.domain, 1, 100), "the mail domains, the primary first"
     )
+    alias_domains: dict[str, str] = setting(
+        fields.mapping(fields.domain, fields.domain, 100),
+        "domains in which every address of a mail domain exists too: alias domain, mail domain",
+        default_factory=dict,
+    )
     relays: tuple[Relay, ...] = setting(fields.records(Relay, *RELAYS), "the relays in the DMZ")
     hub: Hub = setting(fields.record(Hub), "the mail server inside")
     outbound: str = setting(
@@ -93,11 +108,18 @@ class Environment:
         "how the hub sends to the Internet: through the relays, or direct through NAT",
         default="relay",
     )
+    blocklists: tuple[str, ...] = setting(
+        fields.several(BLOCKLIST, 0, 8),
+        "lists of strangers from whom no mail is taken; mind their terms of use",
+        default=("zen.spamhaus.org=127.0.0.[2..11]",),
+    )
     delegated: bool = setting(
         fields.flag,
-        "whether the registrar's delegation points at the zones; reverse names wait for it",
+        "whether the registrar's delegation points at the zones: reverse names, certificates and "
+        "MTA-STS wait for it",
         default=False,
     )
+    dns: Dns = setting(fields.record(Dns), "what the public zones hold", default=Dns())
     people: str = setting(fields.text, "the file of people, relative to the stack file")
     image: str = setting(IMAGE, "the Debian 13 image id of every host without its own, pinned")
     instance_type: str = setting(
@@ -110,6 +132,11 @@ class Environment:
         default=False,
     )
     administrator_key: str = setting(SSH_KEY, "the public key of the administrators' SSH")
+
+    @property
+    def every_domain(self) -> tuple[str, ...]:
+        """Every domain that takes mail: the mail domains, then the alias domains."""
+        return (*self.domains, *self.alias_domains)
 
     @property
     def relay_hosts(self) -> tuple[str, ...]:
@@ -159,7 +186,13 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     hosts = [(f"relays[{index}].host", relay.host) for index, relay in enumerate(relays)]
     if "hub" in values:
         hosts.append(("hub.host", values["hub"].host))
-    return values, problems + list(_host_problems(hosts, values.get("domains")))
+    domains: tuple[str, ...] = values.get("domains", ())
+    aliases: dict[str, str] = values.get("alias_domains", {})
+    problems += _host_problems(hosts, domains, tuple(aliases))
+    if domains and "dns" in values:
+        problems += _alias_problems(aliases, domains)
+        problems += dns_problems(values["dns"], values, (*domains, *aliases))
+    return values, problems
 
 
 def read_branch(raw: object) -> tuple[dict[str, Any], list[str]]:
@@ -194,14 +227,28 @@ def _relay_problems(relays: tuple[Relay, ...], zones: tuple[str, ...] | None) ->
             yield f"environment.relays[{index}].zone: must be one of {listed}, got {relay.zone!r}"
 
 
-def _host_problems(hosts: list[tuple[str, str]], domains: tuple[str, ...] | None) -> Iterator[str]:
+def _alias_problems(aliases: dict[str, str], domains: tuple[str, ...]) -> Iterator[str]:
+    for alias, domain in aliases.items():
+        if alias in domains:
+            yield f"environment.alias_domains: must not be mail domains themselves, got {alias!r}"
+        if domain not in domains:
+            listed = ", ".join(domains)
+            yield f"environment.alias_domains.{alias}: must be one of {listed}, got {domain!r}"
+
+
+def _host_problems(
+    hosts: list[tuple[str, str]], domains: tuple[str, ...], aliases: tuple[str, ...]
+) -> Iterator[str]:
     names = [host for _, host in hosts]
     for index, (path, host) in enumerate(hosts):
+        label, _, parent = host.partition(".")
         if host in names[:index]:
             yield f"environment.{path}: must be a name of its own, got {host!r} again"
+        if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in (*domains, *aliases):
+            yield f"environment.{path}: must not begin with {label}, a name in use, got {host!r}"
         if not domains:
             continue
-        if host in domains:
+        if host in domains or host in aliases:
             yield f"environment.{path}: must not be a mail domain itself, got {host!r}"
         elif path != "hub.host" and not host.endswith(f".{domains[0]}"):
             # Its A record goes into the primary domain's zone.

@@ -65,7 +65,7 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"image": "debian"}, "environment.image: must be an image id"),
         ({"administrator_key": "ssh-dss AAAA"}, "environment.administrator_key: must be one Open"),
         ({"outbnd": "relay"}, "environment.outbnd: unknown key; did you mean outbound?"),
-        ({"zzz": 1}, "environment.zzz: unknown key; known here: administrator_key, branches"),
+        ({"zzz": 1}, "environment.zzz: unknown key; known here: administrator_key, alias_"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_path_and_bound(
