@@ -1,7 +1,7 @@
 """AWS's public endpoints, as machines reach them: TLS and policies in front of the emulator.
 
-S3 is served for all operations of `lab.internet.s3`, STS for GetCallerIdentity. Requests go on to
-the emulator unchanged, Host included, once the caller's policies allow them.
+What is served, and what it takes to be allowed, is each service's own matter (`lab.internet.call`).
+Requests go on to the emulator unchanged, Host included, once the caller's policies allow them.
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ import logging
 import re
 import socket
 import ssl
-import uuid
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-from xml.sax.saxutils import escape
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.internet.call import Call, Caller, NotKnown, Permission, Refusal, Service, access_key
 from lab.internet.conditions import PolicyError
-from lab.internet.judge import Caller, Judge
-from lab.internet.s3 import NotKnown, Operation, access_key, operation
+from lab.internet.judge import Judge
 from lab.internet.server import Server
 
 EMULATOR_LIMIT = 60.0
@@ -37,28 +36,32 @@ _OWN = {"server", "date"}
 log = logging.getLogger("cloud")
 
 
-class Refusal(Exception):
-    """An answer other than the emulator's: AWS's error code and HTTP status."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
 class CloudServer(Server):
-    """The endpoints of one Region; requests go on to `emulator`, an URL."""
+    """Endpoints of one Region; requests go on to `emulator`, an URL.
+
+    `services` maps host names to who answers there; `*.` stands for any labels in front.
+    """
 
     def __init__(
         self,
         listener: socket.socket,
         *,
+        services: Mapping[str, Service],
         judge: Judge,
         emulator: str,
         region: str,
         tls: ssl.SSLContext | None,
     ) -> None:
         super().__init__(listener, _Handler, tls)
-        self.judge, self.emulator, self.region = judge, emulator, region
+        self.services, self.judge = services, judge
+        self.emulator, self.region = emulator, region
+
+    def service(self, host: str) -> Service | None:
+        """Who answers at `host`."""
+        for name, service in self.services.items():
+            if host == name or (name.startswith("*.") and host.endswith(name[1:])):
+                return service
+        return None
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -70,28 +73,43 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server
 
     def _serve(self) -> None:
+        host = self.headers.get("Host", "").partition(":")[0].lower()
+        service = self.cloud.service(host)
+        if service is None:
+            # As any web server that does not know the name (RFC 9110 section 15.5.20).
+            self.send_error(421, f"{host} is not served here")
+            return
         try:
-            body = self._body()
-            host = self.headers.get("Host", "").partition(":")[0].lower()
-            operation_, caller = self._judge(host, body)
-            status, headers, content = self._forward(body)
-            self._hide_absence(status, operation_, caller)
+            status, headers, content = self._answer_of(service, host)
         except Refusal as refusal:
-            self._refuse(refusal)
-            return
+            self._refuse(service, refusal)
         except NotKnown as error:
-            self._refuse(Refusal(501, "NotImplemented", str(error)))
-            return
+            self._refuse(service, Refusal(501, "NotImplemented", str(error)))
         except PolicyError as error:
-            self._refuse(Refusal(501, "NotImplemented", f"policy not understood: {error}"))
-            return
+            self._refuse(service, Refusal(501, "NotImplemented", f"policy not understood: {error}"))
         except (OSError, http.client.HTTPException, BotoCoreError, ClientError) as error:
             log.exception("%s %s: the emulator failed", self.command, self.path)
-            self._refuse(Refusal(500, "InternalError", f"the emulator failed: {error}"))
-            return
-        self._answer(status, headers, content)
+            self._refuse(service, Refusal(500, "InternalError", f"the emulator failed: {error}"))
+        else:
+            self._answer(status, headers, content)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
+
+    def _answer_of(self, service: Service, host: str) -> tuple[int, list[tuple[str, str]], bytes]:
+        call = Call(
+            method=self.command,
+            host=host,
+            target=self.path,
+            headers=dict(self.headers),
+            body=self._body(),
+        )
+        caller = self._caller(call)
+        for permission in service.permissions(call, caller):
+            self._require(caller, permission)
+        status, headers, content = self._forward(call.body)
+        if status == 404 and (listing := service.absence(call, caller)):
+            self._require(caller, listing)
+        return status, headers, content
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
@@ -114,26 +132,14 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refusal(400, "EntityTooLarge", f"over {BODY_LIMIT} octets, the limit here")
         return self.rfile.read(size)
 
-    def _judge(self, host: str, body: bytes) -> tuple[Operation | None, Caller]:
-        if host == f"sts.{self.cloud.region}.amazonaws.com":
-            return None, self._judge_sts(body)
-        asked = operation(self.command, host, self.path, dict(self.headers), self._s3_endpoint())
-        caller = self._caller()
-        verdict = self.cloud.judge.verdict(caller, asked, self._context(caller))
-        log.info("%s %s on %s: %s", caller.role, asked.action, asked.resource, verdict)
+    def _require(self, caller: Caller, permission: Permission) -> None:
+        verdict = self.cloud.judge.verdict(caller, permission, self._context(caller))
+        log.info("%s %s on %s: %s", caller.role, permission.action, permission.resource, verdict)
         if verdict != "allow":
-            raise Refusal(403, "AccessDenied", _denied(caller, asked, verdict))
-        return asked, caller
+            raise Refusal(403, "AccessDenied", _denied(caller, permission, verdict))
 
-    def _judge_sts(self, body: bytes) -> Caller:
-        """GetCallerIdentity needs no permission (STS API reference); nothing else is served."""
-        fields = parse_qs(urlsplit(self.path).query) | parse_qs(body.decode("ascii", "replace"))
-        if fields.get("Action") != ["GetCallerIdentity"]:
-            raise NotKnown(f"STS action {fields.get('Action')}: only GetCallerIdentity is served")
-        return self._caller()
-
-    def _caller(self) -> Caller:
-        key = access_key(self.path, dict(self.headers))
+    def _caller(self, call: Call) -> Caller:
+        key = access_key(call)
         if key is None:
             raise Refusal(403, "AccessDenied", "Access Denied")
         caller = self.cloud.judge.caller(key)
@@ -157,9 +163,6 @@ class _Handler(BaseHTTPRequestHandler):
             "aws:requestedregion": [self.cloud.region],
         }
 
-    def _s3_endpoint(self) -> str:
-        return f"s3.{self.cloud.region}.amazonaws.com"
-
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         address = urlsplit(self.cloud.emulator)
         connection = http.client.HTTPConnection(
@@ -172,17 +175,6 @@ class _Handler(BaseHTTPRequestHandler):
             return answer.status, answer.getheaders(), answer.read()
         finally:
             connection.close()
-
-    def _hide_absence(self, status: int, asked: Operation | None, caller: Caller) -> None:
-        """Without s3:ListBucket an absent object is denied, not absent (S3 API, GetObject)."""
-        if status != 404 or asked is None or asked.key is None:
-            return
-        listing = Operation(
-            action="s3:ListBucket", bucket=asked.bucket, key=None, parameters=asked.parameters
-        )
-        verdict = self.cloud.judge.verdict(caller, listing, self._context(caller))
-        if verdict != "allow":
-            raise Refusal(403, "AccessDenied", _denied(caller, listing, verdict))
 
     def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         self.send_response(status)
@@ -197,15 +189,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(content)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _refuse(self, service: Service, refusal: Refusal) -> None:
         log.warning("%s %s: %s %s", self.command, self.path, refusal.code, refusal.message)
-        content = (
-            '<?xml version="1.0" encoding="UTF-8"?>\n'
-            f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
-            f"<RequestId>{uuid.uuid4().hex[:16].upper()}</RequestId></Error>"
-        ).encode()
-        kind = [("Content-Type", "application/xml"), ("Content-Length", str(len(content)))]
-        self._answer(refusal.status, kind, content)
+        status, kind, content = service.refusal(refusal)
+        headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
+        self._answer(status, headers, content)
 
     def version_string(self) -> str:
         return "AmazonS3"
@@ -214,8 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
         log.info("%s %s", self.client_address[0], format % args)
 
 
-def _denied(caller: Caller, asked: Operation, verdict: str) -> str:
-    """Worded as S3 words it ("Access denied error message format", IAM User Guide)."""
+def _denied(caller: Caller, asked: Permission, verdict: str) -> str:
+    """Worded as AWS words it ("Access denied error message format", IAM User Guide)."""
     because = (
         "with an explicit deny in a policy"
         if verdict == "explicit deny"

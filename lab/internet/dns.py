@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lab.internet.plan import CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
+from lab.internet.endpoints import endpoint_addresses
+from lab.internet.plan import HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
 from lab.internet.zonefile import (
     ZoneError,
     absolute,
@@ -158,7 +159,8 @@ def _root_zone(
     root = absolute(NAMES.host)
     own = {(absolute(host.host), "A", host.address) for host in HOSTS}
     own |= {(absolute(name), "A", MIRROR.address) for name in mirror_names}
-    own |= {(absolute(name), "A", CLOUD.address) for name in endpoint_names(world.region)}
+    endpoints = endpoint_addresses(world.region)
+    own |= {(absolute(name), "A", address) for name, address in endpoints.items()}
     own |= set(_reverse_and_public_names(world))
     own |= {(ns, "A", NAMES.address) for names in servers.values() for ns in names}
     lines = [f". {TTL} IN SOA {SOA}", f". {TTL} IN NS {root}"]
@@ -168,15 +170,6 @@ def _root_zone(
         if not any(within(name, zone) for zone in zones):
             lines.append(f"{name} {TTL} IN {kind} {value}")
     return master_file(lines)
-
-
-def endpoint_names(region: str) -> tuple[str, ...]:
-    """AWS's endpoints that the lab serves (AWS General Reference, "Service endpoints")."""
-    return (
-        f"s3.{region}.amazonaws.com",
-        f"*.s3.{region}.amazonaws.com",
-        f"sts.{region}.amazonaws.com",
-    )
 
 
 def _reverse_and_public_names(world: World) -> Iterable[tuple[str, str, str]]:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import logging
 import ssl
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
 from lab.internet import hosts
 from lab.internet.authority import open_authority, write_private
+from lab.internet.call import Service
 from lab.internet.cloud import CloudServer
 from lab.internet.control import Options
-from lab.internet.dns import endpoint_names, served
+from lab.internet.dns import served
+from lab.internet.endpoints import s3_names, ssm_names, sts_names
 from lab.internet.judge import Judge
 from lab.internet.knot import Knot
 from lab.internet.machine import Machine, boot, stop
 from lab.internet.mirror import MirrorServer
 from lab.internet.netns import connect, listen
-from lab.internet.plan import CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
+from lab.internet.plan import API, CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
+from lab.internet.s3 import S3
 from lab.internet.server import HTTP_PORT, HTTPS_PORT, tls_context
+from lab.internet.ssm import Ssm
+from lab.internet.sts import Sts
 from lab.internet.unbound import Unbound
 from lab.waiting import wait_for
 from lab.world.model import World
@@ -181,18 +186,30 @@ class Internet:
         self._await_handshake(MIRROR, names[0])
 
     def _serve_cloud(self, region: str) -> None:
-        names = endpoint_names(region)
-        tls = self._tls("cloud", names)
-        judge = Judge(self._options.emulator, region)
+        emulator = self._options.emulator
+        self._serve_services(CLOUD, region, dict.fromkeys(s3_names(region), S3(region)))
+        self._serve_services(
+            API,
+            region,
+            dict.fromkeys(sts_names(region), Sts())
+            | dict.fromkeys(ssm_names(region), Ssm(emulator, region)),
+        )
+
+    def _serve_services(
+        self, host: OutsideHost, region: str, services: Mapping[str, Service]
+    ) -> None:
+        names = tuple(services)
+        tls = self._tls(host.namespace, names)
         for port, context in ((HTTPS_PORT, tls), (HTTP_PORT, None)):
             CloudServer(
-                listen(CLOUD.namespace, CLOUD.address, port),
-                judge=judge,
+                listen(host.namespace, host.address, port),
+                services=services,
+                judge=Judge(self._options.emulator, region),
                 emulator=self._options.emulator,
                 region=region,
                 tls=context,
             ).start()
-        self._await_handshake(CLOUD, names[0])
+        self._await_handshake(host, names[0])
 
     def _tls(self, name: str, names: Sequence[str]) -> ssl.SSLContext:
         chain = self._options.state / "authority" / f"{name}.pem"

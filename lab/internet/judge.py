@@ -1,4 +1,4 @@
-"""Who may do what with S3: the account's own policies, read through its API at each request."""
+"""Who may do what: the account's own policies, read through its API at each request."""
 
 from __future__ import annotations
 
@@ -6,28 +6,19 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 import boto3
 from botocore.exceptions import ClientError
 
-from lab.internet.policy import Request, Verdict, decide
-from lab.internet.s3 import Operation
+from lab.internet.call import Caller, Permission
+from lab.internet.policy import Request, Verdict, decide, decide_for_key
 
 _SESSION_ARN = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 """What GetCallerIdentity says of temporary credentials of a role (STS API reference)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caller:
-    """An assumed role, as its access key id tells."""
-
-    account: str
-    role: str
-    role_arn: str
-    session_arn: str
+_BUCKET = re.compile(r"arn:aws:s3:::([^/]+)(?:/.*)?", re.DOTALL)
+_KEY = re.compile(r"arn:aws:kms:[^:]+:\d{12}:key/(.+)")
 
 
 class Judge:
@@ -42,6 +33,7 @@ class Judge:
         )
         self._iam: Any = self._session.client("iam", endpoint_url=emulator)
         self._s3: Any = self._session.client("s3", endpoint_url=emulator)
+        self._kms: Any = self._session.client("kms", endpoint_url=emulator)
 
     def caller(self, access_key_id: str) -> Caller | None:
         """The role whose temporary credentials those are; None if STS handed them to no role.
@@ -69,9 +61,9 @@ class Judge:
         )
 
     def verdict(
-        self, caller: Caller, operation: Operation, context: Mapping[str, Sequence[str]]
+        self, caller: Caller, permission: Permission, context: Mapping[str, Sequence[str]]
     ) -> Verdict:
-        """What IAM and the bucket's policy say; `context` is what is known beside the operation.
+        """What IAM says, and the policy of a bucket or key; `context` is what else is known.
 
         Raises:
             PolicyError: a policy holds something that the evaluator does not know.
@@ -80,15 +72,16 @@ class Judge:
             role_arn=caller.role_arn,
             session_arn=caller.session_arn,
             account=caller.account,
-            action=operation.action,
-            resource=operation.resource,
-            context={**context, **operation.parameters},
+            action=permission.action,
+            resource=permission.resource,
+            context={**context, **permission.context},
         )
-        return decide(
-            request,
-            identity=self._role_policies(caller.role),
-            resource=self._bucket_policy(operation.bucket),
-        )
+        identity = self._role_policies(caller.role)
+        if key := _KEY.fullmatch(permission.resource):
+            return decide_for_key(request, identity=identity, key=self._key_policy(key[1]))
+        bucket = _BUCKET.fullmatch(permission.resource)
+        resource = self._bucket_policy(bucket[1]) if bucket else None
+        return decide(request, identity=identity, resource=resource)
 
     def _role_policies(self, role: str) -> list[Mapping[str, Any]]:
         policies = [
@@ -106,9 +99,10 @@ class Judge:
         found = self._iam.get_policy_version(PolicyArn=arn, VersionId=version)
         return found["PolicyVersion"]["Document"]
 
-    def _bucket_policy(self, bucket: str | None) -> Mapping[str, Any] | None:
-        if bucket is None:
-            return None
+    def _key_policy(self, key: str) -> Mapping[str, Any]:
+        return json.loads(self._kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"])
+
+    def _bucket_policy(self, bucket: str) -> Mapping[str, Any] | None:
         try:
             return json.loads(self._s3.get_bucket_policy(Bucket=bucket)["Policy"])
         except ClientError as error:

@@ -35,10 +35,12 @@ MIRROR = OutsideHost(namespace="mirror", host="mirror.test", address="192.0.2.80
 S3_PREFIXES = ("203.0.113.128/25",)
 """What the emulator's prefix list of S3 holds, in place of Amazon's own addresses."""
 CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="203.0.113.129")
-"""AWS's public API endpoints over TLS; the address lies within S3_PREFIXES."""
+"""S3's public endpoint over TLS; the address lies within S3_PREFIXES."""
+API = OutsideHost(namespace="api", host="api.test", address="203.0.113.80")
+"""AWS's other public API endpoints over TLS: no gateway endpoint leads to those."""
 
 MAIL_HOSTS = (INTERNET, INTERNET2)
-HOSTS = (INTERNET, INTERNET2, NAMES, MIRROR, CLOUD)
+HOSTS = (INTERNET, INTERNET2, NAMES, MIRROR, CLOUD, API)
 
 PACKAGES = (
     "bind9-dnsutils",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lab.internet.conditions import PolicyError, holds, wildcard
@@ -68,6 +68,29 @@ def decide(
     for verdict in ("explicit deny", "allow"):
         if verdict in verdicts:
             return verdict
+    return "implicit deny"
+
+
+def decide_for_key(
+    request: Request, *, identity: Iterable[Mapping[str, Any]], key: Mapping[str, Any]
+) -> Verdict:
+    """The verdict on the use of a KMS key of the account.
+
+    Its key policy must allow the role itself, or else the account, whose own policies then count
+    (KMS Developer Guide, "Default key policy": "Allows access to the AWS account").
+
+    Raises:
+        PolicyError: a policy holds something that is not known here.
+    """
+    root = f"arn:aws:iam::{request.account}:root"
+    of_account = replace(request, role_arn=root, session_arn=request.account)
+    of_key = evaluate(key, request, of_resource=True)
+    delegated = evaluate(key, of_account, of_resource=True) == "allow"
+    verdicts = [evaluate(policy, request, of_resource=False) for policy in identity]
+    if "explicit deny" in (of_key, *verdicts):
+        return "explicit deny"
+    if of_key == "allow" or (delegated and "allow" in verdicts):
+        return "allow"
     return "implicit deny"
 
 

@@ -7,16 +7,14 @@ Authorization Reference); the two addressing styles "Virtual hosting of buckets"
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-"""Signature Version 4 (IAM User Guide)."""
-
-
-class NotKnown(ValueError):
-    """A request that the lab's endpoint cannot judge, and so does not serve."""
+from lab.internet.call import Call, Caller, NotKnown, Permission, Refusal
+from lab.internet.endpoints import s3_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +33,11 @@ class Operation:
             return "*"
         path = self.bucket if self.key is None else f"{self.bucket}/{self.key}"
         return f"arn:aws:s3:::{path}"
+
+    @property
+    def permission(self) -> Permission:
+        """The one that it takes."""
+        return Permission(action=self.action, resource=self.resource, context=self.parameters)
 
 
 _BUCKET_ACTIONS: Mapping[tuple[str, str | None], str] = {
@@ -68,6 +71,41 @@ _PARAMETER_KEYS = {
 }
 
 
+class S3:
+    """See `lab.internet.call.Service`."""
+
+    def __init__(self, region: str) -> None:
+        self._endpoint = s3_names(region)[0]
+
+    def permissions(self, call: Call, caller: Caller) -> Sequence[Permission]:
+        """Each operation takes one."""
+        return (self._operation(call).permission,)
+
+    def absence(self, call: Call, caller: Caller) -> Permission | None:
+        """Without s3:ListBucket an absent object is denied, not absent (S3 API, GetObject)."""
+        asked = self._operation(call)
+        if asked.key is None:
+            return None
+        return Operation(
+            action="s3:ListBucket", bucket=asked.bucket, key=None, parameters=asked.parameters
+        ).permission
+
+    def refusal(self, refusal: Refusal) -> tuple[int, str, bytes]:
+        """As "REST error responses" of the S3 API has it."""
+        return (
+            refusal.status,
+            "application/xml",
+            (
+                '<?xml version="1.0" encoding="UTF-8"?>\n'
+                f"<Error><Code>{refusal.code}</Code><Message>{escape(refusal.message)}</Message>"
+                f"<RequestId>{uuid.uuid4().hex[:16].upper()}</RequestId></Error>"
+            ).encode(),
+        )
+
+    def _operation(self, call: Call) -> Operation:
+        return operation(call.method, call.host, call.target, call.headers, self._endpoint)
+
+
 def operation(
     method: str, host: str, target: str, headers: Mapping[str, str], endpoint: str
 ) -> Operation:
@@ -94,24 +132,6 @@ def operation(
         raise NotKnown(f"{method} {host}{target}: not an operation that this endpoint knows")
     parameters = {name: query.get(given, []) for given, name in _PARAMETER_KEYS.items()}
     return Operation(action=action, bucket=bucket, key=key, parameters=parameters)
-
-
-def access_key(target: str, headers: Mapping[str, str]) -> str | None:
-    """The access key id that signed a request, by header or presigned; None if nobody did.
-
-    Raises:
-        NotKnown: it is signed by another algorithm than Signature Version 4.
-    """
-    query = parse_qs(urlsplit(target).query)
-    authorization = headers.get("Authorization")
-    if authorization is None:
-        credential = query.get("X-Amz-Credential", [None])[0]
-        return credential.split("/")[0] if credential else None
-    algorithm, _, rest = authorization.partition(" ")
-    if algorithm != ALGORITHM:
-        raise NotKnown(f"signature algorithm {algorithm!r}: only {ALGORITHM} is served")
-    fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
-    return fields.get("Credential", "").split("/")[0] or None
 
 
 def _bucket_and_key(host: str, path: str, endpoint: str) -> tuple[str | None, str | None]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lab.internet.s3 import NotKnown, access_key, operation
+from lab.internet.call import NotKnown
+from lab.internet.s3 import operation
 
 ENDPOINT = "s3.ap-northeast-1.amazonaws.com"
 BUCKET = f"config.{ENDPOINT}"
@@ -56,13 +57,3 @@ def test_others_are_not_guessed_at(
 def test_parameters_become_condition_keys() -> None:
     found = operation("GET", BUCKET, "/?prefix=a%2F&delimiter=/", {}, ENDPOINT)
     assert found.parameters == {"s3:prefix": ["a/"], "s3:delimiter": ["/"], "s3:max-keys": []}
-
-
-def test_who_signed() -> None:
-    scope = "AKIA1/20260101/ap-northeast-1/s3/aws4_request"
-    header = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
-    assert access_key("/", {"Authorization": header}) == "AKIA1"
-    assert access_key(f"/?X-Amz-Credential={scope.replace('/', '%2F')}", {}) == "AKIA1"
-    assert access_key("/", {}) is None
-    with pytest.raises(NotKnown, match="Bearer"):
-        access_key("/", {"Authorization": "Bearer x"})
