@@ -1,0 +1,246 @@
+#!/usr/bin/python3
+"""Obtain and renew this relay's certificates, and have Postfix and nginx use them.
+
+`renew [--force]` runs certbot for each lineage of the settings; `deploy` puts what is issued in
+use, and until there is anything Debian's self-signed pair. A renewal never restarts a service and
+a failed one never stops mail: systemd tries again with growing pauses, an alarm file tells of it.
+
+Names that all relays serve are validated by one record set, which certbot's Route 53 plugin
+replaces as a whole: two relays at a time would overwrite each other's. So whoever asks for such a
+lineage first takes a lock in Route 53 itself, a TXT record: a CREATE of what exists is refused
+(Route 53 API Reference, ChangeResourceRecordSets).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+SETTINGS = Path("/etc/gatepost/certificates.json")
+LIVE = Path("/etc/letsencrypt/live")
+IN_USE = Path("/var/lib/gatepost-tls")
+"""One PEM file for each lineage, key first, as smtpd_tls_chain_files wants it (postconf(5))."""
+HOST = "host"
+"""The lineage that Postfix uses; all others are nginx's."""
+SELF_SIGNED = ("/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem")
+ALARM = Path("/run/gatepost/alarms/certificates")
+
+CERTBOT_LIMIT = 1200.0
+"""Seconds for one lineage; the plugin alone waits up to 600 for Route 53."""
+LOCK_LIFETIME = 1800
+"""Seconds after which a lock counts as left behind: more than certbot is given."""
+LOCK_PATIENCE = 900.0
+"""Seconds to wait for another relay's lock before systemd's next attempt."""
+LOCK_PAUSE = 3.0
+LOCK_TTL = 10
+"""Nobody asks for it by DNS, but a record set has one."""
+
+
+class Trouble(Exception):
+    """Why a lineage was not renewed, or not put in use."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What user data tells this program: see userdata/render.py."""
+
+    host: str
+    zone: str
+    """The id of the hosted zone that holds the lock."""
+    lock: str
+    """The name of the lock's record."""
+    lineages: dict[str, list[str]]
+
+
+class Lock:
+    """The record `name` in a hosted zone, held by one relay at a time until it expires."""
+
+    def __init__(self, route53: Any, settings: Settings) -> None:
+        self.route53 = route53
+        self.zone, self.name = settings.zone, settings.lock
+        self.holder = settings.host
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold it; raises Trouble if another relay does not let go within LOCK_PATIENCE."""
+        deadline = time.monotonic() + LOCK_PATIENCE
+        while not (mine := self._take()):
+            if time.monotonic() > deadline:
+                raise Trouble(f"{self.name} is held by {self._read()} for {LOCK_PATIENCE:g} s")
+            time.sleep(LOCK_PAUSE)
+        try:
+            yield
+        finally:
+            if not self._change(("DELETE", mine)):
+                print(f"{self.name}: another relay took it over from us", file=sys.stderr)
+
+    def _take(self) -> str:
+        """The value that this relay holds it by now, or empty if another one does."""
+        mine = f'"{self.holder} {int(time.time()) + LOCK_LIFETIME}"'
+        if self._change(("CREATE", mine)):
+            return mine
+        theirs = self._read()
+        if not theirs or time.time() < float(theirs.strip('"').split()[-1]):
+            return ""
+        # Both in one batch: if another relay was faster, its value differs and neither happens.
+        return mine if self._change(("DELETE", theirs), ("CREATE", mine)) else ""
+
+    def _read(self) -> str:
+        """The value in force, empty if nobody holds the lock."""
+        found = self.route53.list_resource_record_sets(
+            HostedZoneId=self.zone,
+            StartRecordName=self.name,
+            StartRecordType="TXT",
+            MaxItems="1",
+        )["ResourceRecordSets"]
+        if not found or (found[0]["Name"].rstrip("."), found[0]["Type"]) != (self.name, "TXT"):
+            return ""
+        return found[0]["ResourceRecords"][0]["Value"]
+
+    def _change(self, *changes: tuple[str, str]) -> bool:
+        """Whether Route 53 made all changes; it makes all or none."""
+        batch = [
+            {
+                "Action": action,
+                "ResourceRecordSet": {
+                    "Name": self.name,
+                    "Type": "TXT",
+                    "TTL": LOCK_TTL,
+                    "ResourceRecords": [{"Value": value}],
+                },
+            }
+            for action, value in changes
+        ]
+        try:
+            self.route53.change_resource_record_sets(
+                HostedZoneId=self.zone, ChangeBatch={"Changes": batch}
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "InvalidChangeBatch":
+                return False
+            raise
+        return True
+
+
+def renew(settings: Settings, route53: Any, *, force: bool = False) -> list[str]:
+    """Renew each lineage that is due, put all in use; returns a sentence for each trouble."""
+    problems = []
+    for lineage, names in settings.lineages.items():
+        shared = lineage != HOST
+        try:
+            with Lock(route53, settings).held() if shared else contextlib.nullcontext():
+                _certbot(lineage, names, force)
+        except (Trouble, BotoCoreError, ClientError) as error:
+            problems.append(f"{lineage} ({', '.join(names)}): {error}")
+    return problems + deploy()
+
+
+def _certbot(lineage: str, names: list[str], force: bool) -> None:
+    command = ["certbot", "certonly", "--non-interactive", "--agree-tos"]
+    command += ["--register-unsafely-without-email", "--dns-route53", "--cert-name", lineage]
+    command += ["--force-renewal" if force else "--keep-until-expiring"]
+    # The names may have become others since; without --cert-name that would be a new lineage.
+    command += ["--renew-with-new-domains", "--domains", ",".join(names)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=CERTBOT_LIMIT)
+    except subprocess.TimeoutExpired:
+        raise Trouble(f"certbot has not ended after {CERTBOT_LIMIT:g} s") from None
+    if done.returncode != 0:
+        raise Trouble(f"certbot: {' '.join(done.stderr.split())}")
+    print(f"{lineage}: {done.stdout.strip()}", flush=True)
+
+
+def deploy() -> list[str]:
+    """Put issued certificates in use; returns a sentence for each trouble.
+
+    A reload lets Postfix's and nginx's processes end their connections before they go.
+    """
+    pairs = {HOST: SELF_SIGNED}
+    for lineage in sorted(LIVE.glob("*/fullchain.pem")):
+        folder = lineage.parent
+        pairs[folder.name] = (str(folder / "privkey.pem"), str(folder / "fullchain.pem"))
+    try:
+        changed = {name for name, pair in pairs.items() if _install(name, pair)}
+        if HOST in changed and _run("is-active", "--quiet", "postfix.service") == 0:
+            _require("reload", "postfix.service")
+        if changed - {HOST}:
+            _require("--no-block", "reload-or-restart", "nginx.service")
+    except (OSError, Trouble) as error:
+        return [f"not put in use: {error}"]
+    return []
+
+
+def _install(lineage: str, pair: tuple[str, str]) -> bool:
+    """Whether the lineage's file in use became another; it is replaced whole, or not at all."""
+    content = b"".join(Path(file).read_bytes() for file in pair)
+    file = IN_USE / f"{lineage}.pem"
+    if file.exists() and file.read_bytes() == content:
+        return False
+    new = file.with_suffix(".new")
+    with open(new, "wb", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
+        out.write(content)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(new)
+    except ssl.SSLError as error:
+        raise Trouble(f"{pair[1]} and its key do not belong together: {error}") from None
+    os.replace(new, file)
+    print(f"in use: {lineage}, from {pair[1]}", flush=True)
+    return True
+
+
+def _run(*systemctl: str) -> int:
+    return subprocess.run(["systemctl", *systemctl]).returncode
+
+
+def _require(*systemctl: str) -> None:
+    status = _run(*systemctl)
+    if status != 0:
+        raise Trouble(f"systemctl {' '.join(systemctl)} ended with {status}")
+
+
+def report(problems: list[str]) -> int:
+    """Raise the alarm if there is anything to tell; returns the exit status."""
+    if not problems:
+        return 0
+    text = "\n".join(problems)
+    print(text, file=sys.stderr)
+    ALARM.parent.mkdir(parents=True, exist_ok=True)
+    ALARM.write_text(f"certificates: {text}\n")
+    return 1
+
+
+def main(argv: list[str]) -> int:
+    """Do what the first argument says; exit status 1 if anything went wrong."""
+    parser = argparse.ArgumentParser(prog="gatepost-certificates", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    renewal = commands.add_parser("renew", help="renew what is due, put it in use")
+    renewal.add_argument("--force", action="store_true", help="renew what is not due, too")
+    commands.add_parser("deploy", help="put what is issued in use")
+    given = parser.parse_args(argv)
+    IN_USE.mkdir(mode=0o700, exist_ok=True)
+    if given.command == "deploy":
+        return report(deploy())
+    settings = Settings(**json.loads(SETTINGS.read_text()))
+    retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
+    problems = renew(settings, boto3.client("route53", config=retries), force=given.force)
+    if not problems:
+        ALARM.unlink(missing_ok=True)
+    return report(problems)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
