@@ -21,7 +21,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class Lock:
         self.holder = settings.host
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None]:
         """Hold it; raises Trouble if another relay does not let go within LOCK_PATIENCE."""
         deadline = time.monotonic() + LOCK_PATIENCE
         while not (mine := self._take()):

@@ -32,7 +32,7 @@ SOCKET = 3
 DNS_LIMIT = 10.0
 """Seconds for one question; unbound asks the world meanwhile."""
 USABLE = (2, 3)
-"""Certificate usages DANE-TA and DANE-EE; the others mean nothing to SMTP (RFC 7672 section 3.1)."""
+"""Usages DANE-TA and DANE-EE; the others mean nothing to SMTP (RFC 7672 section 3.1)."""
 NOTHING = netstring.encode(b"NOTFOUND ")
 DANE_ONLY = netstring.encode(b"OK dane-only")
 

@@ -1,0 +1,58 @@
+"""The certificates of a relay: which names each holds, and the records that prove them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.dns_settings import POLICY_LABEL
+
+CHALLENGE_LABEL = "_acme-challenge"
+"""Where an authority looks for the proof of a name (RFC 8555 section 8.4)."""
+
+LOCK_LABEL = "lock"
+"""The label, in the primary domain, of the name whose challenge record is the relays' lock; no host
+has it, so that no authority ever looks there."""
+
+NAMES_LIMIT = 100
+"""Names in one certificate (Let's Encrypt, "Rate Limits")."""
+
+HOST, POLICY = "host", "policy"
+"""Lineages, as certbot calls a certificate and those that renew it: Postfix's, and nginx's."""
+
+
+def policy_host(domain: str) -> str:
+    """The host that serves a domain's MTA-STS policy (RFC 8461 section 3.3): every relay."""
+    return f"{POLICY_LABEL}.{domain}"
+
+
+def lineages(host: str, domains: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The names of each certificate of the relay `host`; `domains` are all that take mail.
+
+    The relay's own name is in nginx's, too: it makes the set another on each relay, and only a few
+    certificates a week are issued for one and the same set (Let's Encrypt, "Rate Limits"). The
+    second one of more than 99 domains is `policy-2`.
+    """
+    names = [policy_host(domain) for domain in domains]
+    room = NAMES_LIMIT - 1
+    parts = [names[start : start + room] for start in range(0, len(names), room)]
+    policies = {
+        POLICY if number == 1 else f"{POLICY}-{number}": (host, *part)
+        for number, part in enumerate(parts, start=1)
+    }
+    return {HOST: (host,), **policies}
+
+
+def challenge(name: str) -> str:
+    """The name of the TXT record that proves a host name."""
+    return f"{CHALLENGE_LABEL}.{name}"
+
+
+def lock(primary: str) -> str:
+    """The name of the TXT record that one relay at a time holds while it proves shared names."""
+    return challenge(f"{LOCK_LABEL}.{primary}")
+
+
+def challenges(host: str, domains: Sequence[str]) -> tuple[str, ...]:
+    """Every record that the relay `host` must be able to change; the first domain is the primary."""
+    names = (host, *(policy_host(domain) for domain in domains))
+    return (*(challenge(name) for name in names), lock(domains[0]))
