@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from model import ports
 from model.dns import outbound_name
 from model.people import ROLES
 from model.settings import Environment
@@ -18,24 +19,38 @@ EDGE_SIZE = 36_700_160
 """The largest message from the Internet, in bytes: 35 MiB, below the 40 MB at which SES stops."""
 
 HOP_MARGIN = 1_048_576
-"""What each hop behind the edge takes more, in bytes: added headers must not turn an accepted
+"""What each hop after the first takes more, in bytes: added headers must not turn an accepted
 message into a bounce, and the limit counts the queue file, not the message (postconf(5))."""
+
+HOPS = {"relay": 2, "hub": 1, "branch": 2}
+"""How many hops, at most, a message has behind it when it comes from a host of our own: inwards by
+relay and hub, outwards by branch and hub."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Postfix:
-    """What one host's main.cf says; the templates in userdata/ give each value its parameter."""
+    """What a host's main.cf and master.cf say; userdata/templates/ gives each value its parameter.
+
+    Next hops are written as in transport(5): `[host]` or `[host]:port`.
+    """
 
     role: str
     host: str
     domains: tuple[str, ...]
-    size_limit: int
     trusted: tuple[str, ...] = ()
-    """Networks that may relay to anywhere, beside the host itself."""
+    """Networks from which the relay's inside service takes mail for anywhere; empty: none is."""
     inside: str = ""
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
-    """Hosts that take everything else, in order; empty: delivered by MX."""
+    """Next hops that take everything else, in order; empty: delivered by MX."""
+    exit: bool = False
+    """Whether the host hands mail to the Internet: there the traces of the inside are removed."""
+    hidden: tuple[str, ...] = ()
+    """Names of inside hosts that this host knows and that bounces must not tell."""
+    own_names: tuple[str, ...] = ()
+    """Names by which no stranger may greet, and in which none may have its sender."""
+    blocklists: tuple[str, ...] = ()
+    """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -47,14 +62,31 @@ class Postfix:
         return self.domains[0]
 
     @property
+    def public_name(self) -> str:
+        """The name under which the Internet may know this host."""
+        return self.host if self.role == "relay" else self.helo or self.primary
+
+    @property
+    def size_limit(self) -> int:
+        """The largest message that enters the company at this host, in bytes."""
+        return EDGE_SIZE
+
+    @property
+    def hop_limit(self) -> int:
+        """The largest message that comes from a host of our own, in bytes."""
+        return EDGE_SIZE + HOPS[self.role] * HOP_MARGIN
+
+    @property
     def keeps_mail(self) -> bool:
         """Whether there are mailboxes on this host; never in the DMZ."""
         return self.role != "relay"
 
     @property
-    def roles(self) -> tuple[str, ...]:
-        """Local parts that are accepted at the host's own name and address literal."""
-        return ROLES
+    def role_addresses(self) -> tuple[tuple[str, str], ...]:
+        """Local parts that are accepted at the host's own name and address literal, and whose they
+        are in the primary domain: what machines write to goes to the postmaster."""
+        own = [(role, role) for role in ROLES]
+        return (*own, ("root", "postmaster"), ("MAILER-DAEMON", "postmaster"))
 
 
 def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) -> Postfix:
@@ -62,8 +94,16 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
     return Postfix(
         role="relay",
         host=host,
-        domains=settings.domains,
-        size_limit=EDGE_SIZE,
+        domains=settings.every_domain,
+        exit=True,
+        hidden=(settings.hub.host,),
+        own_names=(
+            *settings.every_domain,
+            *settings.relay_hosts,
+            settings.hub.host,
+            outbound_name(settings.domains[0]),
+        ),
+        blocklists=settings.blocklists,
         trusted=(str(IPv4Network(hub)),) if settings.outbound == "relay" else (),
         inside=str(hub),
         public_ip=public_ip,
@@ -80,9 +120,10 @@ def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
     return Postfix(
         role="hub",
         host=settings.hub.host,
-        domains=settings.domains,
-        size_limit=EDGE_SIZE + HOP_MARGIN,
-        outside=() if direct else tuple(str(address) for address in relays),
+        domains=settings.every_domain,
+        exit=settings.outbound != "relay",
+        hidden=(settings.hub.host,),
+        outside=() if direct else tuple(f"[{address}]:{ports.INSIDE}" for address in relays),
         helo=outbound_name(settings.domains[0]) if direct else "",
     )
 
@@ -106,7 +147,7 @@ def branch(host: str, domains: tuple[str, ...], hub: str) -> Postfix:
         role="branch",
         host=host,
         domains=domains,
-        size_limit=EDGE_SIZE + 2 * HOP_MARGIN,
+        hidden=(host,),
         inside=hub,
-        outside=(hub,),
+        outside=(f"[{hub}]",),
     )

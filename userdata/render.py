@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from model import ports
 from model.fields import SettingsError
 from model.mail import Postfix
 from userdata import software
@@ -41,6 +42,7 @@ PACKAGES = (
     "nftables",
     "postfix",
     "postfix-cdb",
+    "postfix-lmdb",
     "python3-boto3",
     "unattended-upgrades",
 )
@@ -48,6 +50,11 @@ PACKAGES = (
 LINEAGES = "/etc/letsencrypt"
 MOUNTS = {"queue": "/var/spool/postfix", "mail": MAILBOXES, "certificates": LINEAGES}
 """Where each data volume is mounted, by its purpose."""
+
+
+PRIVATE = r"(127|10|192\.168|172\.(1[6-9]|2[0-9]|3[01])|169\.254)\.[0-9.]+"
+"""Addresses that mean nothing outside, as a POSIX expression of two groups: loopback, private and
+link-local ones (RFC 1122 section 3.2.1.3, RFC 1918, RFC 3927)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +73,16 @@ class Directory:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,
         autoescape=False,
     )
+    # Of what a host name may hold only the dot means something in an expression.
+    environment.filters["regexp"] = lambda name: name.replace(".", r"\.")
+    return environment
 
 
 def main_cf(postfix: Postfix) -> str:
@@ -83,15 +93,27 @@ def main_cf(postfix: Postfix) -> str:
     )
 
 
+def postfix_files(postfix: Postfix) -> dict[str, str]:
+    """All that lies in /etc/postfix of one host beside what its package brings, by file name."""
+    master = "relay" if postfix.role == "relay" else "inside"
+    tables = ["bounces", *(["written"] if postfix.keeps_mail else [])]
+    tables += ["leaving"] if postfix.exit else []
+    files = {"master.cf": f"master-{master}.cf.j2"}
+    files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
+    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
+    rendered = {name: _templates().get_template(file).render(told) for name, file in files.items()}
+    return {"main.cf": main_cf(postfix), **rendered}
+
+
 def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> str:
     """The cloud-config document of one host; the order of its steps is the order of cloud-init.
 
     `volumes` are the ids of its data volumes by purpose, as in MOUNTS.
 
-    Files are written before packages are installed, but main.cf after (`defer`), so that the
-    package's own installation cannot touch it; what all hosts of a role share is fetched then, too
-    (`userdata.software`). Until the first tables are in force Postfix does
-    not start: an unknown address is never refused because the directory has not come yet.
+    Files are written before packages are installed, but Postfix's after (`defer`), so that the
+    package's own installation cannot touch them; what all hosts of a role share is fetched then,
+    too (`userdata.software`). Until the first tables are in force Postfix does not start: an
+    unknown address is never refused because the directory has not come yet.
     """
     document = {
         "fqdn": postfix.host,
@@ -106,7 +128,10 @@ def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, s
             _file(f"{UNITS}/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
             *(_mailbox_files() if postfix.keeps_mail else ()),
             *_volume_files(volumes),
-            {**_file("/etc/postfix/main.cf", main_cf(postfix)), "defer": True},
+            *(
+                {**_file(f"/etc/postfix/{name}", content), "defer": True}
+                for name, content in postfix_files(postfix).items()
+            ),
         ],
         "runcmd": [["sh", "-ec", "\n".join(_steps(postfix, directory, volumes))]],
     }

@@ -36,7 +36,11 @@ EVERYWHERE = {
 }
 """Path on the machine and file in userdata/machine of what every host has."""
 
-ROLES: dict[str, dict[str, str]] = {"relay": {}, "hub": {}, "branch": {}}
+ROLES: dict[str, dict[str, str]] = {
+    "relay": {"/etc/postfix/strangers.regexp": "strangers.regexp"},
+    "hub": {},
+    "branch": {},
+}
 """The same of what only the hosts of one role have."""
 
 

@@ -6,7 +6,9 @@ import base64
 import gzip
 import random
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ import yaml
 from model import mail
 from model.fields import SettingsError
 from model.settings import Environment, read_environment
-from userdata import render
+from userdata import render, software
 
 VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
 
@@ -78,20 +80,96 @@ def test_only_the_edge_says_550(settings: Environment) -> None:
     }
 
 
-def test_each_hop_behind_the_edge_takes_more(settings: Environment) -> None:
-    limits = [
-        int(parameters(render.main_cf(hosts(settings)[role]))["message_size_limit"])
-        for role in ("relay", "hub", "branch")
-    ]
-    assert limits == sorted(set(limits))
+def services(text: str) -> dict[str, dict[str, str]]:
+    """The options of each service of a master.cf, by name and program."""
+    found: dict[str, dict[str, str]] = {}
+    service = ""
+    for line in text.splitlines():
+        if line.startswith("  -o "):
+            name, _, value = line.removeprefix("  -o ").partition("=")
+            found[service][name] = value
+        elif line and not line.startswith("#"):
+            fields = line.split()
+            assert len(fields) == 8, line
+            service = f"{fields[0]} {fields[7]}"
+            assert service not in found, "no service is given twice"
+            found[service] = {}
+    return found
 
 
-def test_the_relay_trusts_one_address(settings: Environment) -> None:
-    found = parameters(render.main_cf(hosts(settings)["relay"]))
-    assert found["mynetworks"] == "127.0.0.0/8, 10.1.11.5/32"
+def master(settings: Environment, role: str) -> dict[str, dict[str, str]]:
+    return services(render.postfix_files(hosts(settings)[role])["master.cf"])
 
 
-def test_the_hub_tries_every_relay_its_own_zone_s_first(dev: dict[str, Any]) -> None:
+def test_each_hop_takes_more_than_any_hop_before_it(settings: Environment) -> None:
+    entry = {
+        parameters(render.main_cf(host))["message_size_limit"] for host in hosts(settings).values()
+    }
+    assert entry == {str(mail.EDGE_SIZE)}, "people and strangers meet one limit everywhere"
+    relay, hub, branch = (master(settings, role) for role in ("relay", "hub", "branch"))
+
+    def limit(options: dict[str, str]) -> int:
+        return int(options["message_size_limit"])
+
+    inwards = [mail.EDGE_SIZE, limit(hub["smtp smtpd"]), limit(branch["smtp smtpd"])]
+    outwards = [mail.EDGE_SIZE, limit(hub["smtp smtpd"]), limit(relay["10025 smtpd"])]
+    for way in (inwards, outwards):
+        assert all(after - before >= mail.HOP_MARGIN for before, after in pairwise(way))
+    for role in (relay, hub, branch):
+        for name, options in role.items():
+            # What smtpd lets in its cleanup must not refuse (both have the limit).
+            if name.endswith(" smtpd") and "message_size_limit" in options:
+                cleanup = role[f"{options['cleanup_service_name']} cleanup"]
+                assert limit(cleanup) == limit(options)
+
+
+def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Environment) -> None:
+    host = hosts(settings)["relay"]
+    assert parameters(render.main_cf(host))["mynetworks"] == "127.0.0.0/8"
+    inside = master(settings, "relay")["10025 smtpd"]
+    assert inside["mynetworks"] == "10.1.11.5/32"
+    assert inside["smtpd_client_restrictions"] == "permit_mynetworks,reject"
+    assert inside["smtpd_relay_restrictions"] == "permit_mynetworks,reject"
+    direct = replace(settings, outbound="direct")
+    assert "10025 smtpd" not in master(direct, "relay")
+
+
+def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environment) -> None:
+    relay = master(settings, "relay")
+    assert "smtp smtpd" not in relay
+    assert "smtp postscreen" in relay
+    assert relay["smtpd smtpd"] == {"cleanup_service_name": "cleanup-strangers"}
+    checks = relay["cleanup-strangers cleanup"]["header_checks"]
+    assert checks == "regexp:/etc/postfix/strangers.regexp"
+    assert "/etc/postfix/strangers.regexp" in software.ROLES["relay"]
+
+
+@pytest.mark.parametrize(
+    ("outbound", "cleaning"), [("relay", {"relay"}), ("direct", {"relay", "hub"})]
+)
+def test_the_inside_is_removed_where_mail_leaves(
+    settings: Environment, outbound: str, cleaning: set[str]
+) -> None:
+    chosen = replace(settings, outbound=outbound)
+    assert {
+        role
+        for role in hosts(chosen)
+        if master(chosen, role)["smtp smtp"].get("smtp_header_checks")
+    } == cleaning
+    for role, host in hosts(chosen).items():
+        files = render.postfix_files(host)
+        named = re.findall(r"regexp:/etc/postfix/(\S+)", "".join(files.values()))
+        assert set(named) - {"strangers.regexp"} == set(files) - {"main.cf", "master.cf"}, role
+
+
+def test_every_cleanup_that_is_named_is_there(settings: Environment) -> None:
+    for role in hosts(settings):
+        found = master(settings, role)
+        named = {o["cleanup_service_name"] for o in found.values() if "cleanup_service_name" in o}
+        assert {f"{name} cleanup" for name in named} <= set(found)
+
+
+def test_the_hub_sends_by_the_relays_inside_service(dev: dict[str, Any]) -> None:
     zones = {"zones": ["us-east-1a", "us-east-1b"]}
     relays = {
         "relays": [
@@ -102,7 +180,7 @@ def test_the_hub_tries_every_relay_its_own_zone_s_first(dev: dict[str, Any]) -> 
     settings = Environment(**read_environment(dev | zones | relays)[0])
     addresses = [IPv4Address("10.1.2.4"), IPv4Address("10.1.1.5")]
     host = mail.hub(settings, mail.own_zone_first(settings, addresses))
-    assert parameters(render.main_cf(host))["relayhost"] == "[10.1.1.5], [10.1.2.4]"
+    assert parameters(render.main_cf(host))["relayhost"] == ("[10.1.1.5]:10025, [10.1.2.4]:10025")
 
 
 def test_postfix_waits_for_every_volume(settings: Environment) -> None:
@@ -120,8 +198,8 @@ def test_main_cf_is_written_after_the_packages_and_postfix_waits(settings: Envir
         render.cloud_config(hosts(settings)["hub"], directory("hub"), VOLUMES)
     )
     files = {entry["path"]: entry for entry in document["write_files"]}
-    assert files["/etc/postfix/main.cf"]["defer"] is True
-    assert not any(f.get("defer") for path, f in files.items() if path != "/etc/postfix/main.cf")
+    for path, file in files.items():
+        assert file.get("defer", False) is path.startswith("/etc/postfix/"), path
     drop_in = files["/etc/systemd/system/postfix.service.d/gatepost.conf"]["content"]
     assert f"ConditionPathExists={render.STATE}/ready" in drop_in
 

@@ -14,7 +14,7 @@ from lab.machines.image import Image, Images
 from lab.session import cache_folder
 from model import mail
 from model.settings import Environment, read_environment
-from userdata import render
+from userdata import render, software
 
 pytestmark = [
     pytest.mark.lab,
@@ -29,8 +29,13 @@ exec chroot "$1/root" sh -ec '
 cd /judged
 for role in *; do
     cloud-init schema --config-file $role/user-data >$role/schema 2>&1 || cat $role/schema
-    cp /etc/postfix/master.cf $role/
     postconf -c /judged/$role >/dev/null
+    postconf -c /judged/$role -M >/dev/null
+    postconf -c /judged/$role -P >/dev/null
+    # No key matches (exit status 1); what is wrong with a table is said.
+    for table in $role/*.regexp; do
+        postmap -q "Subject: nothing" regexp:/judged/$table || [ $? -eq 1 ]
+    done
     postconf -c /judged/$role -n >/dev/null
     postconf -c /judged/$role -x relayhost transport_maps virtual_alias_maps >/dev/null
 done'
@@ -75,7 +80,11 @@ def test_debian_s_own_judges_have_nothing_to_say(
         )
         volumes = dict.fromkeys(render.MOUNTS, "vol-0123456789abcdef0")
         (folder / "user-data").write_text(render.cloud_config(postfix, directory, volumes))
-        (folder / "main.cf").write_text(render.main_cf(postfix))
+        for file, content in render.postfix_files(postfix).items():
+            (folder / file).write_text(content)
+        for path, source in software.ROLES[name].items():
+            if path.startswith("/etc/postfix/"):
+                (folder / Path(path).name).write_bytes((software.HERE / source).read_bytes())
     for name in ("root", "work"):
         (tmp_path / name).mkdir()
     lower = ":".join(map(str, image.layers))
