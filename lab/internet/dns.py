@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab.internet.endpoints import endpoint_addresses
-from lab.internet.plan import HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
+from lab.internet.plan import HOSTS, MAIL_HOSTS, MIRROR, NAMES, ROOT_SERVERS, OutsideHost
 from lab.internet.zonefile import (
     ZoneError,
     absolute,
@@ -20,11 +20,17 @@ from lab.world.model import World, Zone
 
 TTL = 60
 """Seconds, for the lab's own records: short, so that a cache never outlives a change for long."""
-SOA = f"{absolute(NAMES.host)} hostmaster.{absolute(NAMES.host)} 1 1800 900 604800 {TTL}"
+_SERVER = absolute(NAMES.host)
+"""Who serves each zone that names no servers of its own."""
+SOA = f"{_SERVER} hostmaster.{_SERVER} 1 1800 900 604800 {TTL}"
 
 FOLDER = "/etc/lab/knot"
 """Where knotd finds its files, as seen from the machine it runs on."""
 CONTROL = "/run/knot.sock"
+
+
+Lines = Sequence[str]
+"""Lines of a master file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +45,43 @@ class Served:
     undelegated: tuple[str, ...]
 
 
-def served(world: World, mirror_names: Iterable[str]) -> Served:
-    """All zones of the lab's Internet.
+def served(
+    world: World,
+    mirror_names: Iterable[str],
+    *,
+    entries: Mapping[str, Sequence[str]] | None = None,
+    outside: Mapping[str, Lines] | None = None,
+) -> Served:
+    """All zones of the lab's Internet, unsigned.
 
-    `mirror_names` are host names of Debian's archive, which lead to the mirror.
+    `mirror_names` are host names of Debian's archive, which lead to the mirror. `entries` are the
+    values of the DS records by which the root vouches for signed zones, `outside` more lines for
+    zones of the lab's own (an outside host's domain, or the root), both by absolute name.
 
     Raises:
         ZoneError: a hosted zone is malformed, there twice, or takes a name of an outside host.
     """
-    public = _public_zones(world)
+    public = public_zones(world)
+    more = outside or {}
     delegated = {name: zone for name, zone in public.items() if _is_delegated(zone, public)}
     zones = {name: zone_text(zone) for name, zone in delegated.items()}
     for host in MAIL_HOSTS:
-        zones[absolute(host.domain or "")] = _mail_domain_zone(host)
+        name = absolute(host.domain or "")
+        zones[name] = master_file([*_mail_domain(host), *more.get(name, ())])
     servers = {name: name_servers(zone) for name, zone in delegated.items()}
-    zones["."] = _root_zone(world, zones, servers, mirror_names)
+    delegations = []
+    for name in (zone for zone in zones if not _lies_within_another(zone, zones)):
+        delegations += [f"{name} {TTL} IN NS {ns}" for ns in servers.get(name, (_SERVER,))]
+        delegations += [f"{name} {TTL} IN DS {ds}" for ds in (entries or {}).get(name, ())]
+    own = set(_own_names(world, mirror_names))
+    own |= {(ns, "A", NAMES.address) for names in servers.values() for ns in names}
+    own_lines = [
+        f"{name} {TTL} IN {kind} {value}"
+        for name, kind, value in sorted(own)
+        # The root serves itself whatever lies beneath no other zone.
+        if not any(within(name, zone) for zone in zones)
+    ]
+    zones["."] = master_file([*_root_apex(), *delegations, *own_lines, *more.get(".", ())])
     return Served(zones=zones, undelegated=tuple(sorted(set(public) - set(delegated))))
 
 
@@ -61,7 +89,7 @@ def knot_config(zones: Iterable[str]) -> str:
     """knotd's configuration (knot.conf(5)) for master files named by `zone_file`."""
     lines = [
         "server:",
-        f"    listen: {NAMES.address}@53",
+        "    listen: 0.0.0.0@53",
         "    rundir: /run",
         "control:",
         f"    listen: {CONTROL}",
@@ -107,7 +135,12 @@ def public_domain(region: str) -> str:
     )
 
 
-def _public_zones(world: World) -> dict[str, Zone]:
+def public_zones(world: World) -> dict[str, Zone]:
+    """The public hosted zones by absolute name.
+
+    Raises:
+        ZoneError: one is there twice, or takes a name of an outside host.
+    """
     zones: dict[str, Zone] = {}
     for zone in world.zones:
         name = absolute(zone.name)
@@ -127,49 +160,48 @@ def _public_zones(world: World) -> dict[str, Zone]:
 
 def _is_delegated(zone: Zone, public: Mapping[str, Zone]) -> bool:
     name = absolute(zone.name)
-    parents = [parent for parent in public if parent != name and within(name, parent)]
-    if not parents:
+    if not _lies_within_another(name, public):
         return True  # the lab plays the registrar of every zone without a parent here
+    parents = [parent for parent in public if parent != name and within(name, parent)]
     parent = public[max(parents, key=len)]
     return any(r.type == "NS" and absolute(r.name) == name for r in parent.records)
 
 
-def _mail_domain_zone(host: OutsideHost) -> str:
+def _lies_within_another(name: str, zones: Iterable[str]) -> bool:
+    return any(zone != name and within(name, zone) for zone in zones)
+
+
+def _mail_domain(host: OutsideHost) -> Lines:
     domain = absolute(host.domain or "")
-    return master_file(
-        [
-            f"{domain} {TTL} IN SOA {SOA}",
-            f"{domain} {TTL} IN NS {absolute(NAMES.host)}",
-            f"{domain} {TTL} IN MX 10 {absolute(host.host)}",
-            f'{domain} {TTL} IN TXT "v=spf1 mx -all"',
-            # Without a policy of its own the host name in HELO would have no SPF (RFC 7208, 2.3).
-            f'{absolute(host.host)} {TTL} IN TXT "v=spf1 a -all"',
-            f"{absolute(host.host)} {TTL} IN A {host.address}",
-        ]
-    )
+    return [
+        f"{domain} {TTL} IN SOA {SOA}",
+        f"{domain} {TTL} IN NS {_SERVER}",
+        f"{domain} {TTL} IN MX 10 {absolute(host.host)}",
+        f'{domain} {TTL} IN TXT "v=spf1 mx -all"',
+        # Without a policy of its own the host name in HELO would have no SPF (RFC 7208, 2.3).
+        f'{absolute(host.host)} {TTL} IN TXT "v=spf1 a -all"',
+        f"{absolute(host.host)} {TTL} IN A {host.address}",
+    ]
 
 
-def _root_zone(
-    world: World,
-    zones: Mapping[str, str],
-    servers: Mapping[str, tuple[str, ...]],
-    mirror_names: Iterable[str],
-) -> str:
-    """The root serves itself whatever lies beneath no other zone, and delegates the others."""
-    root = absolute(NAMES.host)
-    own = {(absolute(host.host), "A", host.address) for host in HOSTS}
-    own |= {(absolute(name), "A", MIRROR.address) for name in mirror_names}
-    endpoints = endpoint_addresses(world.region)
-    own |= {(absolute(name), "A", address) for name, address in endpoints.items()}
-    own |= set(_reverse_and_public_names(world))
-    own |= {(ns, "A", NAMES.address) for names in servers.values() for ns in names}
-    lines = [f". {TTL} IN SOA {SOA}", f". {TTL} IN NS {root}"]
-    for zone in sorted(zones):
-        lines += [f"{zone} {TTL} IN NS {ns}" for ns in servers.get(zone, (root,))]
-    for name, kind, value in sorted(own):
-        if not any(within(name, zone) for zone in zones):
-            lines.append(f"{name} {TTL} IN {kind} {value}")
-    return master_file(lines)
+def _root_apex() -> Lines:
+    return [f". {TTL} IN SOA {SOA}", *root_hints()]
+
+
+def root_hints() -> Lines:
+    """Where the root is served, also as the `root-hints` of unbound.conf(5)."""
+    lines = []
+    for name, address in ROOT_SERVERS.items():
+        lines += [f". {TTL} IN NS {absolute(name)}", f"{absolute(name)} {TTL} IN A {address}"]
+    return lines
+
+
+def _own_names(world: World, mirror_names: Iterable[str]) -> Iterable[tuple[str, str, str]]:
+    yield from ((absolute(host.host), "A", host.address) for host in HOSTS)
+    yield from ((absolute(name), "A", MIRROR.address) for name in mirror_names)
+    for name, address in endpoint_addresses(world.region).items():
+        yield absolute(name), "A", address
+    yield from _reverse_and_public_names(world)
 
 
 def _reverse_and_public_names(world: World) -> Iterable[tuple[str, str, str]]:

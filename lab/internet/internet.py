@@ -15,12 +15,13 @@ from lab.internet.authority import open_authority, write_private
 from lab.internet.call import Service
 from lab.internet.cloud import CloudServer
 from lab.internet.control import Options
-from lab.internet.dns import served
+from lab.internet.dnssec import trust_anchor
 from lab.internet.endpoints import s3_names, ssm_names, sts_names
 from lab.internet.judge import Judge
 from lab.internet.knot import Knot
 from lab.internet.machine import Machine, boot, stop
 from lab.internet.mirror import MirrorServer
+from lab.internet.names import Names
 from lab.internet.netns import connect, listen
 from lab.internet.plan import API, CLOUD, HOSTS, MAIL_HOSTS, MIRROR, NAMES, OutsideHost
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
@@ -66,8 +67,13 @@ class Internet:
         self._mail_resolvers: list[Unbound] = []
         self._vpcs: dict[str, Unbound] = {}
         self._outdated = False
-        names = self._machines[NAMES.namespace]
-        self._knot = Knot(names, self._log("names-knot"))
+        self._knot = Knot(self._machines[NAMES.namespace], self._log("names-knot"))
+        self._names = Names(
+            self._knot,
+            keys=options.state / "authority",
+            emulator=options.emulator,
+            mirrors=options.mirror_names,
+        )
 
     def start(self, world: World) -> None:
         """Starts all that does not depend on the VPCs, and waits until each service answers.
@@ -77,7 +83,7 @@ class Internet:
         """
         for host in HOSTS:
             self._boot(host)
-        self._apply_public(world)
+        self._names.apply(world)
         if self._knot.process is not None:
             self._watch("knotd", self._knot.process, self._log("names-knot"))
         self._serve_mirror()
@@ -93,7 +99,7 @@ class Internet:
             NameServerError, ZoneError: with what failed; the rest is as it was.
         """
         # Remembered until all have forgotten, should one of them fail half-way.
-        self._outdated |= self._apply_public(world)
+        self._outdated |= self._names.apply(world)
         for resolver in self._mail_resolvers:
             resolver.apply({}, forget=self._outdated)
         self._apply_vpcs(world, forget=self._outdated)
@@ -143,12 +149,6 @@ class Internet:
             " the layer needs the package ca-certificates"
         )
 
-    def _apply_public(self, world: World) -> bool:
-        found = served(world, self._options.mirror_names)
-        for zone in found.undelegated:
-            log.warning("public zone %s is not served: its parent has no NS record for it", zone)
-        return self._knot.apply(found.zones)
-
     def _apply_vpcs(self, world: World, *, forget: bool) -> None:
         wanted = {vpc.id: vpc for vpc in world.vpcs}
         for gone in set(self._vpcs) - set(wanted):
@@ -166,7 +166,8 @@ class Internet:
     def _serve_mail(self, host: OutsideHost) -> None:
         machine = self._machines[host.namespace]
         output = self._log(f"{host.namespace}-resolver")
-        resolver = Unbound(machine, addresses=[LOOPBACK], log=output)
+        key = trust_anchor(self._names.root_key)
+        resolver = Unbound(machine, addresses=[LOOPBACK], log=output, root_key=key)
         resolver.apply({}, forget=False)
         if resolver.process is not None:
             self._watch(f"resolver of {host.namespace}", resolver.process, output)

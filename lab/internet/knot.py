@@ -46,9 +46,11 @@ class Knot:
         if self.process is None:
             self._start()
         else:
-            self._control("reload")
+            if set(zones) != set(self._zones):
+                self._control("reload")
             # `reload` returns before new content is served; this one waits for it.
-            self._control("-b", "zone-reload")
+            if changed:
+                self._control("-b", "zone-reload", *sorted(changed))
         self._zones = dict(zones)
         return True
 

@@ -1,7 +1,8 @@
 """Who and what is on the lab's Internet: the one home of its names and addresses.
 
-All addresses are from the documentation ranges of RFC 5737, all names from RFC 2606 and RFC 6761,
-so that nothing here can be mistaken for a real host.
+All addresses of its own are from the documentation ranges of RFC 5737, all names of its own from
+RFC 2606 and RFC 6761, so that nothing here can be mistaken for a real host. What a machine finds by
+what is built into its software, the root servers, is where it is on the real Internet.
 """
 
 from __future__ import annotations
@@ -14,21 +15,51 @@ ELASTIC_IPS = "198.51.100.0/24"
 
 @dataclass(frozen=True, kw_only=True)
 class OutsideHost:
-    """A host on the Internet; `namespace` is also its name in `gatepost lab exec`."""
+    """A host on the Internet; `namespace` is also its name in `gatepost lab exec`.
+
+    `also` are more addresses of it; `signed` tells whether its `domain` is (DNSSEC).
+    """
 
     namespace: str
     host: str
     address: str
+    also: tuple[str, ...] = ()
     domain: str | None = None
+    signed: bool = False
 
 
 INTERNET = OutsideHost(
     namespace="internet", host="mx.example.net", address="192.0.2.10", domain="example.net"
 )
 INTERNET2 = OutsideHost(
-    namespace="internet2", host="mx.example.com", address="203.0.113.10", domain="example.com"
+    namespace="internet2",
+    host="mx.example.com",
+    address="203.0.113.10",
+    domain="example.com",
+    signed=True,
 )
-NAMES = OutsideHost(namespace="names", host="a.root-servers.test", address="192.0.2.53")
+ROOT_SERVERS = {
+    "a.root-servers.net": "198.41.0.4",
+    "b.root-servers.net": "170.247.170.2",
+    "c.root-servers.net": "192.33.4.12",
+    "d.root-servers.net": "199.7.91.13",
+    "e.root-servers.net": "192.203.230.10",
+    "f.root-servers.net": "192.5.5.241",
+    "g.root-servers.net": "192.112.36.4",
+    "h.root-servers.net": "198.97.190.53",
+    "i.root-servers.net": "192.36.148.17",
+    "j.root-servers.net": "192.58.128.30",
+    "k.root-servers.net": "193.0.14.129",
+    "l.root-servers.net": "199.7.83.42",
+    "m.root-servers.net": "202.12.27.33",
+}
+"""Where every resolver looks for the root (IANA's root hints, Debian package dns-root-data)."""
+NAMES = OutsideHost(
+    namespace="names",
+    host="names.test",
+    address="192.0.2.53",
+    also=tuple(ROOT_SERVERS.values()),
+)
 """Authoritative DNS: the root, every public hosted zone, the outside hosts' and reverse zones."""
 MIRROR = OutsideHost(namespace="mirror", host="mirror.test", address="192.0.2.80")
 """Serves Debian packages over HTTP under the names found in the machines' package sources."""
@@ -53,6 +84,7 @@ PACKAGES = (
     "netcat-openbsd",
     "nmap",
     "openssl",
+    "pebble",
     "postfix",
     "procps",
     "python3",

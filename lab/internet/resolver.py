@@ -1,4 +1,4 @@
-"""Unbound's configuration: each VPC's resolver, and the outside mail hosts' own.
+"""Unbound's configuration: each VPC's resolver, and the outside hosts' own.
 
 Both resolve from the lab's root. A VPC's resolver also knows the private zones associated with the
 VPC and EC2's internal names, each as a zone of its own (`auth-zone`, unbound.conf(5)), of which the
@@ -62,9 +62,18 @@ def vpc_zones(world: World, vpc: Vpc) -> dict[str, str]:
 
 
 def unbound_config(
-    *, addresses: Iterable[str], folder: str, control: str, zones: Mapping[str, str]
+    *,
+    addresses: Iterable[str],
+    folder: str,
+    control: str,
+    zones: Mapping[str, str],
+    anchor: str | None = None,
 ) -> str:
-    """An unbound.conf(5); `zones` maps zone names to the names of their files in `folder`."""
+    """An unbound.conf(5); `zones` maps zone names to the names of their files in `folder`.
+
+    With the root's key in the file `anchor` it validates (DNSSEC) and sets the AD bit; without, it
+    does neither, like a VPC's resolver by default.
+    """
     ordinary = [*_SERVED_THOUGH_RESERVED]
     ordinary += [
         reverse
@@ -83,8 +92,7 @@ def unbound_config(
         "    use-syslog: no",
         "    do-daemonize: no",
         "    num-threads: 1",
-        # No validation: like a VPC's resolver by default, it sets no AD bit.
-        '    module-config: "iterator"',
+        *_validation(anchor),
         '    root-hints: "root.hints"',
         # A record made a moment ago must not stay unknown for a zone's whole minimum TTL.
         "    cache-max-negative-ttl: 1",
@@ -105,10 +113,10 @@ def unbound_config(
     return "\n".join([*lines, ""])
 
 
-def root_hints() -> str:
-    """Where the root is served (the `root-hints` of unbound.conf(5))."""
-    root = absolute(NAMES.host)
-    return f". {TTL} IN NS {root}\n{root} {TTL} IN A {NAMES.address}\n"
+def _validation(anchor: str | None) -> list[str]:
+    if anchor is None:
+        return ['    module-config: "iterator"']
+    return ['    module-config: "validator iterator"', f'    trust-anchor-file: "{anchor}"']
 
 
 def private_name(address: str, region: str) -> str:

@@ -6,10 +6,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from lab.internet.dns import root_hints
 from lab.internet.knot import NameServerError, answers, check_zones
 from lab.internet.machine import SHARED, Machine, stop
 from lab.internet.plan import NAMES
-from lab.internet.resolver import root_hints, unbound_config
+from lab.internet.resolver import unbound_config
 from lab.waiting import wait_for
 
 START_LIMIT = 20.0
@@ -17,7 +18,10 @@ START_LIMIT = 20.0
 
 
 class Unbound:
-    """unbound on `machine`, in `namespace` (the machine's own by default), at `addresses`."""
+    """unbound on `machine`, in `namespace` (the machine's own by default), at `addresses`.
+
+    It validates if it is given the root's key, a DNSKEY record as a master file's line.
+    """
 
     def __init__(
         self,
@@ -26,8 +30,9 @@ class Unbound:
         addresses: Sequence[str],
         log: IO[bytes],
         namespace: str | None = None,
+        root_key: str | None = None,
     ) -> None:
-        self._machine = machine
+        self._machine, self._root_key = machine, root_key
         self._addresses = tuple(addresses)
         self.log = log
         self._namespace = namespace
@@ -78,10 +83,16 @@ class Unbound:
         names = {name: f"{name}zone" for name in zones}
         for name, text in zones.items():
             (folder / names[name]).write_text(text)
-        (folder / "root.hints").write_text(root_hints())
+        (folder / "root.hints").write_text("\n".join([*root_hints(), ""]))
+        if self._root_key is not None:
+            (folder / "root.key").write_text(self._root_key)
         (folder / "unbound.conf").write_text(
             unbound_config(
-                addresses=self._addresses, folder=self._folder, control=self._control, zones=names
+                addresses=self._addresses,
+                folder=self._folder,
+                control=self._control,
+                zones=names,
+                anchor="root.key" if self._root_key is not None else None,
             )
         )
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Network
 
+from lab.faults import SOUND, Faults
 from lab.internet.plan import HOSTS, OutsideHost
 from lab.network import names
 from lab.network.errors import NetworkError
@@ -42,20 +43,10 @@ _ROUTER = (
     "net.ipv6.conf.all.disable_ipv6=1",
 )
 _PORT_ROUTER = (*_ROUTER, "net.ipv4.conf.all.proxy_arp=1")
-_NAT_IDLE = 350
-"""Seconds after which a NAT gateway forgets an idle flow (VPC User Guide, "NAT gateway basics")."""
-_NAT_GATEWAY = (
-    *_ROUTER,
-    f"net.netfilter.nf_conntrack_tcp_timeout_established={_NAT_IDLE}",
-    f"net.netfilter.nf_conntrack_udp_timeout={_NAT_IDLE}",
-    f"net.netfilter.nf_conntrack_udp_timeout_stream={_NAT_IDLE}",
-    # Without it the kernel takes up a forgotten connection again at its next packet.
-    "net.netfilter.nf_conntrack_tcp_loose=0",
-)
 
 
-def lay_out(world: World) -> Plan:
-    """The whole network of `world`.
+def lay_out(world: World, faults: Faults = SOUND) -> Plan:
+    """The whole network of `world`, with `faults` made in it.
 
     Raises:
         NetworkError: two parts claim one name or address, or a rule names what does not exist.
@@ -66,11 +57,11 @@ def lay_out(world: World) -> Plan:
     for host in HOSTS:
         parts.extend(_outside_host(host))
     for vpc in world.vpcs:
-        parts.extend(_vpc(world, vpc, ports))
+        parts.extend(_vpc(world, vpc, ports, faults))
     for peering in world.peerings:
         parts.extend(_peering(world, peering))
     for port in ports:
-        parts.extend(_port(port))
+        parts.extend(_port(port, faults))
     return _assemble(parts)
 
 
@@ -101,15 +92,16 @@ def _outside_host(host: OutsideHost) -> Iterator[Part]:
         names.INET, names.host_far_link(host.namespace), host.namespace, names.HOST_LINK
     )
     yield from _router_link_parts(link)
-    yield _address(link.far, f"{host.address}/32", link)
-    yield _route(names.INET, link, host.address, _across(link.near))
+    for address in (host.address, *host.also):
+        yield _address(link.far, f"{address}/32", link)
+        yield _route(names.INET, link, address, _across(link.near))
     yield _route(host.namespace, link, "default", _across(link.far))
 
 
-def _vpc(world: World, vpc: Vpc, ports: Sequence[Port]) -> Iterator[Part]:
+def _vpc(world: World, vpc: Vpc, ports: Sequence[Port], faults: Faults) -> Iterator[Part]:
     namespace = vpc_namespace(vpc.id)
     yield Namespace(name=namespace, sysctls=_PORT_ROUTER)
-    yield Ruleset(namespace=namespace, text=vpc_ruleset(world, vpc, ports))
+    yield Ruleset(namespace=namespace, text=vpc_ruleset(world, vpc, ports, faults))
     for address in _service_addresses(world, vpc):
         yield _setting(namespace, "addr", f"{address}/32 dev lo")
     yield _rule(namespace, f"pref {_NO_ROUTE_PREFERENCE} blackhole")
@@ -179,12 +171,12 @@ def _peering(world: World, peering: Peering) -> Iterator[Part]:
     yield from _router_link_parts(link)
 
 
-def _port(port: Port) -> Iterator[Part]:
+def _port(port: Port, faults: Faults) -> Iterator[Part]:
     router, link = vpc_namespace(port.vpc), _port_link(port)
     if port.filtered:
         yield Namespace(name=port.namespace)
     else:
-        yield Namespace(name=port.namespace, sysctls=_NAT_GATEWAY)
+        yield Namespace(name=port.namespace, sysctls=_nat_gateway(faults.nat_idle))
         yield Ruleset(namespace=port.namespace, text=nat_gateway_ruleset(port))
     yield link
     yield from _both_up(link)
@@ -197,6 +189,18 @@ def _port(port: Port) -> Iterator[Part]:
         yield _address(link.far, f"{port.private_ip}/{port.subnet.prefixlen}", link)
         gateway = Hop(link=names.HOST_LINK, via=str(names.router_address(port.subnet)))
         yield _route(port.namespace, link, "default", gateway)
+
+
+def _nat_gateway(idle: int) -> tuple[str, ...]:
+    """The kernel settings of a NAT gateway that forgets a flow after `idle` seconds."""
+    return (
+        *_ROUTER,
+        f"net.netfilter.nf_conntrack_tcp_timeout_established={idle}",
+        f"net.netfilter.nf_conntrack_udp_timeout={idle}",
+        f"net.netfilter.nf_conntrack_udp_timeout_stream={idle}",
+        # Without it the kernel takes up a forgotten connection again at its next packet.
+        "net.netfilter.nf_conntrack_tcp_loose=0",
+    )
 
 
 def _port_link(port: Port) -> Link:

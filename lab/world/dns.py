@@ -21,6 +21,15 @@ def read_zones(route53: Any) -> tuple[Zone, ...]:
     return tuple(sorted(zones, key=attrgetter("id")))
 
 
+def read_zone(route53: Any, identifier: str) -> Zone:
+    """One hosted zone with its record sets.
+
+    Raises:
+        WorldError: as `read_zones`.
+    """
+    return _zone(route53, route53.get_hosted_zone(Id=identifier)["HostedZone"])
+
+
 def _zone(route53: Any, found: Mapping[str, Any]) -> Zone:
     private = found["Config"]["PrivateZone"]
     vpcs = route53.get_hosted_zone(Id=found["Id"])["VPCs"] if private else ()

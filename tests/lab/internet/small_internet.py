@@ -32,7 +32,7 @@ def network_script() -> str:
     """Shell commands: one bridge is the Internet, each host an interface with a route to all."""
     lines = ["set -e", "ip netns add inet", "ip -n inet link add br0 type bridge"]
     lines += ["ip -n inet link set br0 up", "ip -n inet link set lo up"]
-    places = [(host.namespace, [host.address]) for host in HOSTS]
+    places = [(host.namespace, [host.address, *host.also]) for host in HOSTS]
     places += [(vpc.id, [resolver_address(vpc), LINK_LOCAL_RESOLVER]) for vpc in (VPC, OTHER_VPC)]
     for number, (name, addresses) in enumerate(places):
         lines += [
