@@ -155,6 +155,8 @@ def _certbot(lineage: str, names: list[str], force: bool) -> None:
     command += ["--force-renewal" if force else "--keep-until-expiring"]
     # The names may have become others since; without --cert-name that would be a new lineage.
     command += ["--renew-with-new-domains", "--domains", ",".join(names)]
+    # The relay's own key stays, as its digest may be in a TLSA record (RFC 7671 section 8.1).
+    command += ["--reuse-key"] if lineage == HOST else []
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=CERTBOT_LIMIT)
     except subprocess.TimeoutExpired:

@@ -41,7 +41,10 @@ def look(s3: Any, bucket: str, key: str, seen: str) -> str:
         return seen
     policy = s3.get_object(Bucket=bucket, Key=key)["Body"].read(LARGEST + 1)
     if not policy.startswith(FIRST_LINE) or len(policy) > LARGEST:
-        raise Refused(f"{key}: must begin with {FIRST_LINE.decode()!r}, got {policy[:40]!r}")
+        raise Refused(
+            f"{key}: must begin with {FIRST_LINE.decode()!r} and have at most {LARGEST} bytes, "
+            f"got {policy[:40]!r} ({len(policy)} bytes)"
+        )
     new = SERVED.with_suffix(".new")
     new.write_bytes(policy)
     os.replace(new, SERVED)
