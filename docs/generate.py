@@ -14,6 +14,7 @@ sys.path.insert(0, str(DOCS.parent))
 
 from model import acl, flows  # noqa: E402
 from model.dns_settings import Caa, Dmarc, Dns  # noqa: E402
+from model.outbound import Smarthost  # noqa: E402
 from model.settings import Branch, Disks, Environment, Hub, Relay  # noqa: E402
 
 NETWORK = IPv4Network("10.1.0.0/16")
@@ -64,6 +65,7 @@ def settings_page() -> str:
         ("gatepost:environment.dns", Dns),
         ("gatepost:environment.dns.dmarc", Dmarc),
         ("gatepost:environment.dns.caa", Caa),
+        ("gatepost:environment.smarthost", Smarthost),
         ("disks, of an environment or a branch", Disks),
         ("gatepost:branch", Branch),
     ):
@@ -121,13 +123,18 @@ def _settings(cls: type[Any]) -> str:
         if field.default_factory is not dataclasses.MISSING:
             default = ""
         elif field.default is not dataclasses.MISSING:
-            value = field.default
-            plain = not dataclasses.is_dataclass(value) and value not in ("", (), None)
-            default = (
-                f"`{str(value).lower() if isinstance(value, bool) else value}`" if plain else ""
-            )
+            default = _default(field.default)
         rows.append((f"`{field.name}`", default, field.metadata["doc"]))
     return _table(("key", "default", "meaning"), rows)
+
+
+def _default(value: Any) -> str:
+    """A default as a stack file would have it; what has parts or is empty speaks for itself."""
+    if dataclasses.is_dataclass(value) or value in ("", (), None):
+        return ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from model import fields
 from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
 from model.fields import SettingsError, setting
+from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 
 KINDS = ("environment", "branch")
 
@@ -104,9 +105,18 @@ class Environment:
     relays: tuple[Relay, ...] = setting(fields.records(Relay, *RELAYS), "the relays in the DMZ")
     hub: Hub = setting(fields.record(Hub), "the mail server inside")
     outbound: str = setting(
-        fields.one_of("relay", "direct"),
-        "how the hub sends to the Internet: through the relays, or direct through NAT",
+        fields.one_of(*MODES),
+        "how the hub sends to the Internet: through the relays, direct through NAT, or to a "
+        "smarthost",
         default="relay",
+    )
+    smarthost: Smarthost | None = setting(
+        fields.record(Smarthost), "the smarthost, of use with outbound: smarthost", default=None
+    )
+    port25_probes: tuple[str, ...] = setting(
+        fields.several(fields.domain, 2, 8),
+        "MX hosts by which a block of outbound port 25 is told from other troubles",
+        default=WELL_KNOWN_MX,
     )
     blocklists: tuple[str, ...] = setting(
         fields.several(BLOCKLIST, 0, 8),
@@ -183,6 +193,7 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     problems += _network_problems(values.get("network"), values.get("branches"))
     relays: tuple[Relay, ...] = values.get("relays", ())
     problems += _relay_problems(relays, values.get("zones"))
+    problems += smarthost_problems(values)
     hosts = [(f"relays[{index}].host", relay.host) for index, relay in enumerate(relays)]
     if "hub" in values:
         hosts.append(("hub.host", values["hub"].host))
@@ -190,7 +201,7 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     aliases: dict[str, str] = values.get("alias_domains", {})
     problems += _host_problems(hosts, domains, tuple(aliases))
     if domains and "dns" in values:
-        problems += _alias_problems(aliases, domains)
+        problems += _domain_problems(aliases, domains)
         problems += dns_problems(values["dns"], values, (*domains, *aliases))
     return values, problems
 
@@ -227,13 +238,18 @@ def _relay_problems(relays: tuple[Relay, ...], zones: tuple[str, ...] | None) ->
             yield f"environment.relays[{index}].zone: must be one of {listed}, got {relay.zone!r}"
 
 
-def _alias_problems(aliases: dict[str, str], domains: tuple[str, ...]) -> Iterator[str]:
+def _domain_problems(aliases: dict[str, str], domains: tuple[str, ...]) -> Iterator[str]:
     for alias, domain in aliases.items():
         if alias in domains:
             yield f"environment.alias_domains: must not be mail domains themselves, got {alias!r}"
         if domain not in domains:
             listed = ", ".join(domains)
             yield f"environment.alias_domains.{alias}: must be one of {listed}, got {domain!r}"
+    every = (*domains, *aliases)
+    for domain in every:
+        label, _, parent = domain.partition(".")
+        if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in every:
+            yield f"environment.domains: must not begin with {label}, a name in use, got {domain!r}"
 
 
 def _host_problems(

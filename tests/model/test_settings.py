@@ -60,7 +60,26 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"relays": [{"host": "mx.example.net"}]}, "environment.relays[0].host: must be a host of"),
         ({"hub": {"host": "dmz-ms.example.jp"}}, "environment.hub.host: must be a name of its own"),
         ({"hub": {"host": "example.co.jp"}}, "environment.hub.host: must not be a mail domain"),
-        ({"outbound": "both"}, "environment.outbound: must be relay or direct, got 'both'"),
+        (
+            {"outbound": "both"},
+            "environment.outbound: must be relay or direct or smarthost, got 'both'",
+        ),
+        ({"outbound": "smarthost"}, "environment.smarthost: missing; outbound: smarthost needs"),
+        ({"smarthost": {}}, "environment.smarthost.host: missing"),
+        ({"smarthost": {"host": "smtp"}}, "environment.smarthost.host: must be a domain name"),
+        (
+            {"smarthost": {"host": "smtp.example.net", "port": 465}},
+            "environment.smarthost.port: must be a port with STARTTLS such as 587, got 465",
+        ),
+        (
+            {"smarthost": {"host": "smtp.example.net", "port": 0}},
+            "environment.smarthost.port: must be a port number between 1 and 65535, got 0",
+        ),
+        (
+            {"smarthost": {"host": "smtp.example.net", "secret": "../x"}},
+            "environment.smarthost.secret: must be 1 to 40 of a-z, 0-9 and -",
+        ),
+        ({"port25_probes": ["a.example.net"]}, "environment.port25_probes: must be between 2 and"),
         ({"delegated": "yes"}, "environment.delegated: must be true or false, got 'yes'"),
         ({"image": "debian"}, "environment.image: must be an image id"),
         ({"administrator_key": "ssh-dss AAAA"}, "environment.administrator_key: must be one Open"),
