@@ -1,4 +1,6 @@
-"""`python -m lab.network --world FILE`, within the lab: make the network that of FILE."""
+"""`python -m lab.network --world FILE`, within the lab: make the network that of FILE.
+
+`--faults FILE` names what is broken in it on purpose."""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from lab.faults import read_faults
 from lab.network.errors import NetworkError
 from lab.network.fabric import Fabric
 from lab.world.read import from_json
@@ -18,9 +21,11 @@ def main() -> int:
     """Exit status 1, with the reason on standard error, if the network cannot be built."""
     parser = argparse.ArgumentParser(prog="python -m lab.network", description=__doc__)
     parser.add_argument("--world", type=Path, required=True)
-    world = from_json(parser.parse_args().world.read_text())
+    parser.add_argument("--faults", type=Path, required=True)
+    arguments = parser.parse_args()
+    world = from_json(arguments.world.read_text())
     try:
-        Fabric(RUNTIME).apply(world)
+        Fabric(RUNTIME).apply(world, read_faults(arguments.faults))
     except NetworkError as error:
         print(error, file=sys.stderr)
         return 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lab.faults import SOUND, Faults
 from lab.network import tools
 from lab.network.errors import CommandError
 from lab.network.layout import lay_out
@@ -29,15 +30,15 @@ class Fabric:
         self._record = runtime / "network.json"
         self._lock = runtime / "network.lock"
 
-    def apply(self, world: World) -> None:
-        """Make the network that `world` describes out of the one that is there.
+    def apply(self, world: World, faults: Faults = SOUND) -> None:
+        """Make the network that `world` describes, with `faults`, out of the one that is there.
 
         Parts that stay the same are not touched and connections through them go on.
 
         Raises:
             NetworkError: the network cannot be built; the former one has been put back.
         """
-        self._converge(lay_out(world))
+        self._converge(lay_out(world, faults))
 
     def close(self) -> None:
         """Remove the whole network.
@@ -54,8 +55,8 @@ class Fabric:
                 _change(current, wanted, undo)
                 write_plan(wanted, self._record)
                 undo.pop_all()
-            leaving = _missing(current.namespaces, wanted.namespaces)
-            tools.ip([f"netns del {namespace.name}" for namespace in leaving])
+            leaving = _missing(_names(current), _names(wanted))
+            tools.ip([f"netns del {name}" for name in leaving])
 
     @contextmanager
     def _locked(self) -> Generator[None]:
@@ -73,7 +74,9 @@ def _change(current: Plan, wanted: Plan, undo: ExitStack) -> None:
     stale = _missing(current.settings, wanted.settings)
     _run([_remove_setting(setting) for setting in reversed(stale)], undo)
     _run([_remove_link(link) for link in _missing(current.links, wanted.links)], undo)
-    _add_namespaces(_missing(wanted.namespaces, current.namespaces), undo)
+    known = _names(current)
+    _add_namespaces([item for item in wanted.namespaces if item.name not in known], undo)
+    _tune(current.namespaces, wanted.namespaces, undo)
     _load(_missing(wanted.rulesets, current.rulesets), current.rulesets, undo)
     _run([_add_link(link) for link in _missing(wanted.links, current.links)], undo)
     _run([_add_setting(setting) for setting in _missing(wanted.settings, current.settings)], undo)
@@ -156,6 +159,20 @@ def _add_namespaces(namespaces: Sequence[Namespace], undo: ExitStack) -> None:
         tools.ip(["link set lo up"], namespace.name)
         if namespace.sysctls:
             tools.sysctl(namespace.sysctls, namespace.name)
+
+
+def _tune(current: Sequence[Namespace], wanted: Sequence[Namespace], undo: ExitStack) -> None:
+    """Give the namespaces that stay the kernel settings that they do not have yet."""
+    former = {namespace.name: namespace.sysctls for namespace in current}
+    for namespace in wanted:
+        old = former.get(namespace.name, namespace.sysctls)
+        if old != namespace.sysctls:
+            tools.sysctl(namespace.sysctls, namespace.name)
+            undo.callback(tools.sysctl, old, namespace.name)
+
+
+def _names(plan: Plan) -> list[str]:
+    return [namespace.name for namespace in plan.namespaces]
 
 
 def _load(rulesets: Sequence[Ruleset], current: Sequence[Ruleset], undo: ExitStack) -> None:

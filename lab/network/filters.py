@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from lab.faults import EVERY_HOST, Faults
 from lab.network.acls import compile_acls
 from lab.network.groups import compile_group
 from lab.network.matches import chain_name
@@ -19,9 +20,11 @@ from lab.world.model import Direction, Vpc, World
 
 _TABLE = "ip gatepost"
 _DIRECTIONS: tuple[Direction, ...] = ("egress", "ingress")
+_PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+"""RFC 1918."""
 
 
-def vpc_ruleset(world: World, vpc: Vpc, ports: Sequence[Port]) -> str:
+def vpc_ruleset(world: World, vpc: Vpc, ports: Sequence[Port], faults: Faults) -> str:
     """Everything that a VPC's router filters and translates; `ports` are those of all VPCs."""
     own = [port for port in ports if port.vpc == vpc.id]
     peerings = [peering_link(peering) for peering in peerings_of(world, vpc.id)]
@@ -30,6 +33,7 @@ def vpc_ruleset(world: World, vpc: Vpc, ports: Sequence[Port]) -> str:
         *(_port_chain(port, direction) for port in own for direction in _DIRECTIONS),
         _source_check(vpc, own, peerings),
         _to_services(),
+        _port_25(world, vpc, faults),
         _egress(own, peerings),
         _ingress(vpc, own, peerings),
         *(_chain(name, *lines) for name, lines in compile_acls(world, vpc, own)),
@@ -129,6 +133,25 @@ def _to_services() -> str:
         "ct state established,related accept",
         'iifname "lo" accept',
         'iifname "v-*" accept',
+    )
+
+
+def _port_25(world: World, vpc: Vpc, faults: Faults) -> str:
+    """EC2's own block of mail to public addresses, where it is in force; before all groups.
+
+    Nothing comes back, neither a reset nor an ICMP message, also not to a connection under way.
+    """
+    cut_off = [
+        item.interface.private_ip
+        for item in world.instances
+        if item.interface.vpc == vpc.id and faults.blocks_port_25(item.name)
+    ]
+    sources = "" if EVERY_HOST in faults.port_25 else f"ip saddr {{ {', '.join(cut_off)} }} "
+    public = f"ip daddr != {{ {', '.join(_PRIVATE)} }}"
+    return _chain(
+        "port-25",
+        "type filter hook forward priority filter - 30; policy accept;",
+        f'iifname "v-*" {sources}{public} tcp dport 25 drop' if cut_off else "",
     )
 
 

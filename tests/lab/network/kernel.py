@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lab.faults import SOUND, Faults, write_faults
 from lab.world.model import World
 from lab.world.snapshot import to_json
 
@@ -24,9 +26,11 @@ _SILENCE = 0.3
 _APPLY = """
 import sys
 from pathlib import Path
+from lab.faults import read_faults
 from lab.network.fabric import Fabric
 from lab.world.snapshot import from_json
-Fabric(Path("/run/lab")).apply(from_json(sys.stdin.read()))
+faults = read_faults(Path(sys.argv[1]))
+Fabric(Path("/run/lab")).apply(from_json(sys.stdin.read()), faults)
 """
 _CLOSE = """
 from pathlib import Path
@@ -69,9 +73,12 @@ class Kernel:
         enter = ["nsenter", "--mount", f"--target={self._holder.pid}"]
         return subprocess.run([*enter, *argv], input=text, capture_output=True, text=True)
 
-    def apply(self, world: World, *, configure: bool = True) -> None:
+    def apply(self, world: World, faults: Faults = SOUND, *, configure: bool = True) -> None:
         """Apply `world` in a process of its own and give the instances their addresses."""
-        self.run(sys.executable, "-c", _APPLY, text=to_json(world))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "faults.json"
+            write_faults(faults, file)
+            self.run(sys.executable, "-c", _APPLY, str(file), text=to_json(world))
         for instance in world.instances if configure else ():
             address = instance.interface.private_ip
             subnet = address.rpartition(".")[0]
