@@ -95,10 +95,13 @@ def main_cf(postfix: Postfix) -> str:
 
 def postfix_files(postfix: Postfix) -> dict[str, str]:
     """All that lies in /etc/postfix of one host beside what its package brings, by file name."""
-    master = "relay" if postfix.role == "relay" else "inside"
-    tables = ["bounces", *(["written"] if postfix.keeps_mail else [])]
-    tables += ["leaving"] if postfix.exit else []
-    files = {"master.cf": f"master-{master}.cf.j2"}
+    if postfix.role == "relay":
+        master, tables = "master-relay.cf.j2", ["bounces", "helos", "senders"]
+    else:
+        master, tables = "master-inside.cf.j2", ["bounces", "written"]
+    if postfix.exit:
+        tables.append("leaving")
+    files = {"master.cf": master}
     files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
     told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
     rendered = {name: _templates().get_template(file).render(told) for name, file in files.items()}
