@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import pulumi
 import pulumi_aws as aws
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.tags import named
 from model.dns import TTL, Record
 
 
 class Zones(ComponentResource):
-    """A public zone for each mail domain; `zones` by domain, `records` by (name, type)."""
+    """The public zones of the mail domains: new ones, and `existing` ones given by their id.
+
+    `zones` are the new ones by domain, `records` the record sets by (name, type).
+    """
 
     def __init__(
-        self, name: str, *, domains: tuple[str, ...], protect: bool, opts: ResourceOptions
+        self,
+        name: str,
+        *,
+        domains: tuple[str, ...],
+        existing: Mapping[str, str],
+        protect: bool,
+        opts: ResourceOptions,
     ) -> None:
         super().__init__("gatepost:names:Zones", name, None, opts)
         self.name = name
@@ -26,22 +38,36 @@ class Zones(ComponentResource):
                 opts=ResourceOptions(parent=self, protect=protect),
             )
             for domain in domains
+            if domain not in existing
+        }
+        self.ids: dict[str, Input[str]] = {
+            **existing,
+            **{domain: zone.zone_id for domain, zone in self.zones.items()},
         }
         self.records: dict[tuple[str, str], aws.route53.Record] = {}
+        self.owners: dict[str, pulumi.Resource] = {}
         self.register_outputs({})
+
+    def own(self, record: Record) -> None:
+        """Write the list of our record sets into an existing zone; `add` waits for it."""
+        self.owners[record.domain] = self._record(record, record.route53_values())
 
     def add(self, records: list[tuple[Record, Output[list[str]]]]) -> None:
         """Put record sets into their zones; the values may come from resources."""
         for record, values in records:
-            self.records[record.name, record.type] = aws.route53.Record(
-                f"{self.name}-{record.name}-{record.type}",
-                zone_id=self.zones[record.domain].zone_id,
-                name=record.name,
-                type=record.type,
-                ttl=TTL,
-                records=values,
-                opts=ResourceOptions(parent=self),
-            )
+            self.records[record.name, record.type] = self._record(record, values)
+
+    def _record(self, record: Record, values: Input[list[str]]) -> aws.route53.Record:
+        owner = self.owners.get(record.domain)
+        return aws.route53.Record(
+            f"{self.name}-{record.name}-{record.type}",
+            zone_id=self.ids[record.domain],
+            name=record.name,
+            type=record.type,
+            ttl=TTL,
+            records=values,
+            opts=ResourceOptions(parent=self, depends_on=[owner] if owner else []),
+        )
 
     def reverse(self, label: str, address: aws.ec2.Eip, host: str) -> None:
         """Give an Elastic IP the reverse name `host`, whose A record must be there first."""

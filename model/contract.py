@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 from model.fields import SettingsError
 from model.settings import Branch
 
-VERSION = 1
+VERSION = 2
 
 
 def parameter_name(environment: str) -> str:
@@ -32,7 +32,13 @@ class Contract:
     hub: str
     hub_address: str
     domains: list[str]
+    alias_domains: dict[str, str]
     directory: str
+
+    @property
+    def every_domain(self) -> tuple[str, ...]:
+        """Every domain that takes mail: the mail domains, then the alias domains."""
+        return (*self.domains, *self.alias_domains)
 
 
 def to_json(contract: Contract) -> str:
@@ -70,7 +76,7 @@ def branch_problems(contract: Contract, branch: Branch) -> list[str]:
         problems.append(
             f"branch.region: must be the environment's {contract.region}, got {branch.region!r}"
         )
-    if branch.host in (contract.hub, *contract.domains):
+    if branch.host in (contract.hub, *contract.every_domain):
         problems.append(f"branch.host: must be a name of its own, got {branch.host!r}")
     if IPv4Address(contract.hub_address) in branch.network:
         problems.append(f"branch.network: must not hold the hub's {contract.hub_address}")

@@ -63,6 +63,28 @@ def read_people(
     return People(users=tuple(sorted(users)), aliases=aliases, open_aliases=opened), []
 
 
+def in_alias_domains(people: People, alias_domains: Mapping[str, str]) -> People:
+    """The same people, who exist in the alias domains too: each address of a mail domain becomes
+    an alias in those that stand for it, open if that one is open to branches.
+
+    `alias_domains` names the mail domain of each alias domain.
+    """
+    own = {user: (user,) for user in people.users} | dict(people.aliases)
+    aliases = dict(people.aliases)
+    opened = list(people.open_aliases)
+    for alias_domain, domain in alias_domains.items():
+        for name, members in own.items():
+            local, _, there = name.rpartition("@")
+            if there == domain:
+                aliases[f"{local}@{alias_domain}"] = members
+        opened += [
+            f"{local}@{alias_domain}"
+            for local, _, there in (name.rpartition("@") for name in people.open_aliases)
+            if there == domain
+        ]
+    return People(users=people.users, aliases=aliases, open_aliases=tuple(opened))
+
+
 def address(raw: Any) -> str:
     """A mail address in lower case."""
     local, at, domain = raw.rpartition("@") if isinstance(raw, str) else ("", "", "")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from model.dns import zone_domains
 from model.settings import Branch, Disks, Environment
 
 AS_OF = "us-east-1, on demand, USD, noted 2026-11"
@@ -61,13 +62,14 @@ def environment_cost(settings: Environment) -> list[Item]:
     disks = settings.disks
     gibibytes = len(hosts) * (ROOT_DISK + disks.queue) + disks.mail
     gibibytes += len(settings.relays) * CERTIFICATES_DISK
+    new_zones = set(zone_domains(settings)) - set(settings.dns.hosted_zones)
     return [
         *_instances(types),
         _item("NAT gateway", nats, NAT_GATEWAY * HOURS),
         _item("public IPv4 address", len(settings.relays) + nats, PUBLIC_ADDRESS * HOURS),
         _item("GiB of gp3", gibibytes, GP3),
-        _item("KMS key", 1, KEY),
-        _item("hosted zone", len(settings.domains), ZONE),
+        _item("KMS key", 1 + settings.dns.dnssec, KEY),
+        _item("hosted zone", len(new_zones), ZONE),
     ]
 
 

@@ -38,7 +38,7 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     name = contract.parameter_name(settings.environment)
     found = aws.ssm.get_parameter(name=name, opts=InvokeOptions(provider=aws_provider))
     terms = contract.from_json(found.value, name)
-    people, problems = load_branch_people(settings, tuple(terms.domains))
+    people, problems = load_branch_people(settings, tuple(terms.domains), terms.alias_domains)
     problems = contract.branch_problems(terms, settings) + problems
     if problems or people is None:
         raise SettingsError(problems)
@@ -150,7 +150,7 @@ def _volumes(name: str, settings: Branch, opts: ResourceOptions) -> dict[str, aw
 
 def _document(settings: Branch, terms: Contract, owner: str) -> Callable[[Mapping[str, str]], str]:
     """The server's user data, given the ids of its volumes by purpose."""
-    domains = tuple(terms.domains)
+    domains = terms.every_domain
     postfix = mail.branch(settings.host, domains, terms.hub_address)
     reader = render.Directory(
         role=flows.BRANCH,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -14,15 +14,14 @@ from components.directory import DirectoryBucket, DirectoryPart, reader_policy, 
 from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
-from components.names import Zones
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, contract, directory, dns, flows, mail
+from model import acl, addressing, contract, directory, flows, mail
 from model.people import People
 from model.prices import CERTIFICATES_DISK
 from model.settings import Environment, Hub, Relay
-from stacks import account, turns
+from stacks import account, names, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
 from userdata import render, software
@@ -54,6 +53,7 @@ class _Build:
         self.opts = ResourceOptions(provider=self.provider)
         self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
         account.check_environment(stack, settings, self.provider)
+        existing = names.existing_zones(stack, settings, self.provider)
         caller = aws.get_caller_identity(opts=InvokeOptions(provider=self.provider))
         self.account = caller.account_id
         self.bucket = f"{self.name}-directory-{self.account}-{settings.region}"
@@ -84,9 +84,9 @@ class _Build:
             )
             for relay in settings.relays
         }
+        self.names = self._names(existing)
         self.relays = self._relays()
         self.hub = self._hub()
-        self._names()
         self._contract()
 
     def _host_name(self, host: str) -> str:
@@ -151,7 +151,7 @@ class _Build:
             bucket=self.bucket,
             region=self.settings.region,
             owner=directory.environment_owner(),
-            domains=self.settings.domains,
+            domains=self.settings.every_domain,
             branches=str(self.settings.branches),
             hub=str(self.plan.hub),
         )
@@ -264,34 +264,17 @@ class _Build:
         """The Elastic IP by which the hub's zone reaches the Internet."""
         return self.network.nat_addresses[f"nat-{self.settings.zones[0][-1]}"]
 
-    def _names(self) -> None:
-        settings, direct = self.settings, self.settings.outbound == "direct"
-
-        def records(relays: Mapping[str, str], nat: str) -> tuple[dns.Record, ...]:
-            return dns.records(settings.domains, relays, [nat] if direct else [])
-
-        zones = Zones(self.name, domains=settings.domains, protect=settings.protect, opts=self.opts)
-        # Which records exist is known before the addresses are, so that a preview shows them.
-        relay_ips = Output.all(**{h: address.public_ip for h, address in self.addresses.items()})
-        known = Output.all(relay_ips, self._hub_nat.public_ip).apply(lambda ips: records(*ips))
-        shape = records(dict.fromkeys(self.addresses, PLACEHOLDER), PLACEHOLDER)
-        zones.add(
-            [
-                (record, known.apply(lambda found, i=i: list(found[i].values)))
-                for i, record in enumerate(shape)
-            ]
+    def _names(self, existing: Mapping[str, Sequence[str]]) -> names.Names:
+        return names.declare(
+            self.name,
+            self.stack,
+            self.settings,
+            relays=self.addresses,
+            nat=self._hub_nat,
+            existing=existing,
+            account=self.account,
+            opts=self.opts,
         )
-        self.name_servers = {domain: zone.name_servers for domain, zone in zones.zones.items()}
-        if not settings.delegated:
-            pulumi.log.info(
-                "reverse names wait: delegate the zones to the name servers in this stack's "
-                "outputs, then set environment.delegated to true"
-            )
-            return
-        for host, address in self.addresses.items():
-            zones.reverse(host.partition(".")[0], address, host)
-        if direct:
-            zones.reverse("nat", self._hub_nat, dns.outbound_name(settings.domains[0]))
 
     def _contract(self) -> None:
         settings = self.settings
@@ -309,6 +292,7 @@ class _Build:
                     hub=settings.hub.host,
                     hub_address=str(self.plan.hub),
                     domains=list(settings.domains),
+                    alias_domains=dict(settings.alias_domains),
                     directory=self.bucket,
                 )
             )
@@ -342,11 +326,16 @@ class _Build:
         return {
             "kind": "environment",
             "domains": list(settings.domains),
+            "alias_domains": dict(settings.alias_domains),
             "outbound": settings.outbound,
             "network": str(settings.network),
             "branches": str(settings.branches),
             "hosts": [*relays, hub],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,
-            "name_servers": self.name_servers,
+            "delegated": settings.delegated,
+            "name_servers": self.names.servers,
+            "ds": self.names.ds,
+            "records": self.names.records,
+            "exits": self.names.exits,
         }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from model.fields import SettingsError
-from model.people import People, read_people
+from model.people import People, in_alias_domains, read_people
 from model.settings import Branch, Environment, read_branch, read_environment
 
 HERE = Path(__file__).parent
@@ -16,12 +17,16 @@ HERE = Path(__file__).parent
 
 
 def load_environment(raw: object) -> tuple[Environment, People]:
-    """The settings and people of an environment; raises SettingsError with every problem."""
+    """The settings and people of an environment, those in its alias domains too.
+
+    Raises SettingsError with every problem.
+    """
     values, problems = read_environment(raw)
     people, more = _people(values, values.get("domains"), branch=False)
     if problems or more or people is None:
         raise SettingsError(problems + more)
-    return Environment(**values), people
+    settings = Environment(**values)
+    return settings, in_alias_domains(people, settings.alias_domains)
 
 
 def load_branch(raw: object) -> Branch:
@@ -36,9 +41,15 @@ def load_branch(raw: object) -> Branch:
     return Branch(**values)
 
 
-def load_branch_people(branch: Branch, domains: tuple[str, ...]) -> tuple[People | None, list[str]]:
-    """A branch's people, whose addresses must be in the environment's mail `domains`."""
-    return _people({"people": branch.people}, domains, branch=True)
+def load_branch_people(
+    branch: Branch, domains: tuple[str, ...], alias_domains: Mapping[str, str]
+) -> tuple[People | None, list[str]]:
+    """A branch's people, whose addresses must be in the environment's mail `domains`.
+
+    They exist in its alias domains too.
+    """
+    people, problems = _people({"people": branch.people}, domains, branch=True)
+    return people and in_alias_domains(people, alias_domains), problems
 
 
 def _people(

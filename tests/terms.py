@@ -16,6 +16,7 @@ TERMS = contract.Contract(
     hub="ms.example.jp",
     hub_address="10.1.11.5",
     domains=["example.jp", "example.co.jp"],
+    alias_domains={},
     directory="directory-bucket",
 )
 TERMS_JSON = contract.to_json(TERMS)
