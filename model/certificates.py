@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from model.dns_settings import POLICY_LABEL
 
@@ -16,8 +17,30 @@ has it, so that no authority ever looks there."""
 NAMES_LIMIT = 100
 """Names in one certificate (Let's Encrypt, "Rate Limits")."""
 
+POLICY_KEY = "policy/mta-sts.txt"
+"""Where the MTA-STS policy that the relays serve lies in the directory's bucket: a policy that
+changes with another relay, or another mode, replaces no machine."""
+
 HOST, POLICY = "host", "policy"
 """Lineages, as certbot calls a certificate and those that renew it: Postfix's, and nginx's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificates:
+    """What a relay is told of its certificates: see userdata/machine/gatepost_certificates.py."""
+
+    host: str
+    zone: str
+    """The id of the hosted zone that holds the relays' lock."""
+    lock: str
+    lineages: dict[str, tuple[str, ...]]
+
+
+def of_relay(host: str, domains: Sequence[str], zone: str) -> Certificates:
+    """The certificates of the relay `host`; `zone` is the id of the primary domain's zone."""
+    return Certificates(
+        host=host, zone=zone, lock=lock(domains[0]), lineages=lineages(host, domains)
+    )
 
 
 def policy_host(domain: str) -> str:
@@ -53,6 +76,6 @@ def lock(primary: str) -> str:
 
 
 def challenges(host: str, domains: Sequence[str]) -> tuple[str, ...]:
-    """Every record that the relay `host` must be able to change; the first domain is the primary."""
+    """Every record that the relay `host` must be able to change; the primary domain is first."""
     names = (host, *(policy_host(domain) for domain in domains))
     return (*(challenge(name) for name in names), lock(domains[0]))

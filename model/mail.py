@@ -82,6 +82,16 @@ class Postfix:
         return self.role != "relay"
 
     @property
+    def verifies(self) -> bool:
+        """Whether it delivers by MX, and must find out for itself how to verify the receiver."""
+        return self.exit and not self.outside
+
+    @property
+    def resolves(self) -> bool:
+        """Whether it asks the DNS itself and validates: it judges strangers, or sends to them."""
+        return self.role == "relay" or self.verifies
+
+    @property
     def role_addresses(self) -> tuple[tuple[str, str], ...]:
         """Local parts that are accepted at the host's own name and address literal, and whose they
         are in the primary domain: what machines write to goes to the postmaster."""

@@ -7,20 +7,17 @@ import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from model import ports
+from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
-from userdata import software
+from userdata import outside, software
+from userdata.files import entry, machine, templates
 from userdata.software import PROGRAMS, UNITS
-
-HERE = Path(__file__).parent
 
 LIMIT = 16_384
 """Bytes of user data that EC2 takes, before its own base64 (EC2 user guide, "User data")."""
@@ -71,25 +68,16 @@ class Directory:
     seconds: float = 5
 
 
-@cache
-def _templates() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    # Of what a host name may hold only the dot means something in an expression.
-    environment.filters["regexp"] = lambda name: name.replace(".", r"\.")
-    return environment
-
-
 def main_cf(postfix: Postfix) -> str:
     """The main.cf of one host."""
-    template = _templates().get_template(f"{postfix.role}.cf.j2")
+    template = templates().get_template(f"{postfix.role}.cf.j2")
     return template.render(
-        postfix=postfix, tables=TABLES, mailboxes=MAILBOXES, mailbox_uid=MAILBOX_UID
+        postfix=postfix,
+        tables=TABLES,
+        mailboxes=MAILBOXES,
+        mailbox_uid=MAILBOX_UID,
+        chain_files=outside.chain_files(postfix),
+        tls_policy=outside.TLS_POLICY,
     )
 
 
@@ -104,14 +92,20 @@ def postfix_files(postfix: Postfix) -> dict[str, str]:
     files = {"master.cf": master}
     files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
     told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
-    rendered = {name: _templates().get_template(file).render(told) for name, file in files.items()}
+    rendered = {name: templates().get_template(file).render(told) for name, file in files.items()}
     return {"main.cf": main_cf(postfix), **rendered}
 
 
-def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> str:
+def cloud_config(
+    postfix: Postfix,
+    directory: Directory,
+    volumes: Mapping[str, str],
+    certificates: Certificates | None = None,
+) -> str:
     """The cloud-config document of one host; the order of its steps is the order of cloud-init.
 
-    `volumes` are the ids of its data volumes by purpose, as in MOUNTS.
+    `volumes` are the ids of its data volumes by purpose, as in MOUNTS; `certificates` are those
+    that it has to obtain.
 
     Files are written before packages are installed, but Postfix's after (`defer`), so that the
     package's own installation cannot touch them; what all hosts of a role share is fetched then,
@@ -124,15 +118,16 @@ def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, s
         "prefer_fqdn_over_hostname": True,
         "manage_etc_hosts": True,
         "package_update": True,
-        "packages": list(PACKAGES),
+        "packages": [*PACKAGES, *outside.packages(postfix)],
         "write_files": [
-            _file(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
-            _file(FETCHER, _machine("gatepost_software.py"), mode="0755"),
-            _file(f"{UNITS}/postfix.service.d/gatepost.conf", _machine("postfix.conf")),
+            entry(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
+            entry(FETCHER, machine("gatepost_software.py"), mode="0755"),
+            entry(f"{UNITS}/postfix.service.d/gatepost.conf", machine("postfix.conf")),
             *(_mailbox_files() if postfix.keeps_mail else ()),
             *_volume_files(volumes),
+            *outside.files(postfix, certificates, bucket=directory.bucket, region=directory.region),
             *(
-                {**_file(f"/etc/postfix/{name}", content), "defer": True}
+                entry(f"/etc/postfix/{name}", content, late=True)
                 for name, content in postfix_files(postfix).items()
             ),
         ],
@@ -145,7 +140,7 @@ def _mailbox_files() -> tuple[dict[str, Any], ...]:
     """The one system user that owns all mailboxes, and their folder."""
     user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
     folder = f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
-    return (_file(SYSUSERS, user), _file(TMPFILES, folder))
+    return (entry(SYSUSERS, user), entry(TMPFILES, folder))
 
 
 def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
@@ -159,20 +154,15 @@ def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:
     wait = f"[Unit]\nRequires={needed}\nWants={every}\nAfter={every}\n"
     return (
         *(
-            _file(f"/etc/gatepost/volumes/{purpose}", f"VOLUME={volume}\nMOUNT={MOUNTS[purpose]}\n")
+            entry(f"/etc/gatepost/volumes/{purpose}", f"VOLUME={volume}\nMOUNT={MOUNTS[purpose]}\n")
             for purpose, volume in volumes.items()
         ),
-        _file(f"{UNITS}/postfix.service.d/volumes.conf", wait),
+        entry(f"{UNITS}/postfix.service.d/volumes.conf", wait),
     )
 
 
 def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> tuple[str, ...]:
     """What is done once, after all files and packages are there; the first failure ends it."""
-    # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
-    resolver = (
-        "if [ -L /etc/resolv.conf ]; then "
-        'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
-    )
     archive = software.archive(directory.role)
     key = archive.key(directory.owner)
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
@@ -181,9 +171,10 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
     units += [f"gatepost-volume@{purpose}.service" for purpose in volumes]
     return (
         *(mailboxes if postfix.keeps_mail else ()),
-        resolver,
         f"{FETCHER} {directory.bucket} {directory.region} {key} {archive.digest}",
         "systemctl daemon-reload",
+        *outside.resolver_steps(postfix),
+        *outside.service_steps(postfix),
         f"systemctl enable {' '.join(units)}",
         "systemctl restart nftables.service systemd-journald.service chrony.service",
         "systemctl start --no-block gatepost-directory.service",
@@ -201,11 +192,3 @@ def pack(document: str) -> str:
             [f"user data: must be at most {LIMIT} bytes when packed, got {len(packed)}"]
         )
     return base64.b64encode(packed).decode()
-
-
-def _machine(name: str) -> str:
-    return (HERE / "machine" / name).read_text()
-
-
-def _file(path: str, content: str, mode: str = "0644") -> dict[str, Any]:
-    return {"path": path, "content": content, "permissions": mode}

@@ -36,9 +36,30 @@ EVERYWHERE = {
 }
 """Path on the machine and file in userdata/machine of what every host has."""
 
+MAIL_EXIT = {
+    "/etc/gatepost/resolv.conf": "resolv.conf",
+    "/etc/unbound/unbound.conf.d/gatepost.conf": "unbound.conf",
+    f"{UNITS}/unbound.service.d/gatepost.conf": "unbound-service.conf",
+    f"{PROGRAMS}/gatepost-tls-policy": "gatepost_tls_policy.py",
+    f"{UNITS}/gatepost-tls-policy.service": "gatepost-tls-policy.service",
+}
+"""The same of what a host needs to send to the Internet by itself; in use where it does."""
+
+FACE = {
+    "/etc/postfix/strangers.regexp": "strangers.regexp",
+    f"{PROGRAMS}/gatepost-certificates": "gatepost_certificates.py",
+    f"{UNITS}/gatepost-certificates.service": "gatepost-certificates.service",
+    f"{UNITS}/gatepost-certificates.timer": "gatepost-certificates.timer",
+    f"{UNITS}/postfix.service.d/certificates.conf": "postfix-certificates.conf",
+    f"{PROGRAMS}/gatepost-mta-sts": "gatepost_mta_sts.py",
+    f"{UNITS}/gatepost-mta-sts.service": "gatepost-mta-sts.service",
+    f"{UNITS}/nginx.service.d/gatepost.conf": "nginx-service.conf",
+}
+"""The same of what strangers meet at a relay."""
+
 ROLES: dict[str, dict[str, str]] = {
-    "relay": {"/etc/postfix/strangers.regexp": "strangers.regexp"},
-    "hub": {},
+    "relay": {**MAIL_EXIT, **FACE},
+    "hub": MAIL_EXIT,
     "branch": {},
 }
 """The same of what only the hosts of one role have."""
