@@ -97,6 +97,12 @@ def check(arguments: argparse.Namespace) -> int:
     return 0 if all(each.passed for each in found) else 1
 
 
+def fault(arguments: argparse.Namespace) -> int:
+    """Break or mend something on purpose, or show what is broken."""
+    lab, _ = _lab(arguments)
+    return arguments.act(lab, arguments)
+
+
 def down(arguments: argparse.Namespace) -> int:
     """End the lab; nothing stays but the caches."""
     lab, progress = _lab(arguments)

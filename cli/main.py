@@ -9,6 +9,7 @@ from pathlib import Path
 
 from checks.suite import Failed
 from cli import commands
+from cli.fault import add_parser as add_fault_parser
 from cli.image import update as image_update
 from cli.words import complain
 from lab.errors import LabError
@@ -89,11 +90,12 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     execute.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- CMD…")
     check = commands_of.add_parser("check", help="the acceptance suite")
     check.set_defaults(run=commands.check)
+    fault = add_fault_parser(commands_of, commands.fault)
     down = commands_of.add_parser("down", help="end the lab; nothing stays")
     down.set_defaults(run=commands.down)
-    for command in (apply, status, execute, check, down):
+    for command in (apply, status, execute, check, fault, down):
         command.set_defaults(left=STAYS)
-    for command in (apply, status, check):
+    for command in (apply, status, check, fault):
         command.add_argument("--json", action="store_true", help="for machines")
 
 

@@ -74,12 +74,14 @@ def faults_file(state: Path) -> Path:
 
 def read_faults(file: Path) -> Faults:
     """The faults in a file; none if there is none."""
-    try:
-        content = json.loads(file.read_text())
-    except FileNotFoundError:
-        return SOUND
+    return parse_faults(file.read_text()) if file.exists() else SOUND
+
+
+def parse_faults(text: str) -> Faults:
+    """The faults in a file's content; none in an empty one."""
     values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(text or "{}").items()
     }
     return Faults(**values)
 

@@ -12,14 +12,18 @@ from urllib.parse import urlsplit
 
 import boto3
 
+from lab.faults import Faults, faults_file, write_faults
 from lab.holder import Holder
 from lab.internet import control
 from lab.internet.authority import open_authority
+from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
+from lab.internet.resolver import SERVED_THOUGH_RESERVED
 from lab.machines import boot, volumes
 from lab.machines.image import Image, Images
 from lab.machines.repository import build_repository
 from lab.machines.services import PROCESS as SERVICES
 from lab.machines.services import start_services, wait_serving
+from lab.machines.trust import Trust
 from lab.userdata import packages
 from lab.waiting import wait_for
 from lab.world.model import Instance, World
@@ -120,6 +124,13 @@ class Reality:
             # One whose first boot failed is still there: it has not become sound since.
             boot.wait_booted(self.holder, item.id, BOOT_LIMIT)
 
+    def break_on_purpose(self, faults: Faults) -> None:
+        """Make these faults, and no others, and wait until they are in force."""
+        write_faults(faults, faults_file(self.state))
+        self._build_network(self.world)
+        internet = self.holder.process(INTERNET)
+        self._await_internet(lambda: internet is not None and internet.alive())
+
     def _shut_down(self, world: World) -> None:
         """End machines as EC2 does; with a terminated instance its root volume goes.
 
@@ -139,7 +150,8 @@ class Reality:
     def _build_network(self, world: World) -> None:
         new = self._world_file.with_suffix(".new")
         new.write_text(to_json(world))
-        self.holder.run([sys.executable, "-m", "lab.network", "--world", str(new)])
+        argv = [sys.executable, "-m", "lab.network", "--world", str(new)]
+        self.holder.run([*argv, "--faults", str(faults_file(self.state))])
         new.replace(self._world_file)
 
     def _serve(self) -> None:
@@ -158,11 +170,10 @@ class Reality:
         if not instances:
             return
         self.phase(f"booting {', '.join(item.name for item in instances)}")
-        authority = self.state / "authority"
-        open_authority(authority)
+        trust = self._trust()
         new = {item.id for item in instances if not boot.has_disk(self.holder, item.id)}
         for instance in instances:
-            boot.boot(self.holder, instance, images[instance.id], authority / "ca.pem")
+            boot.boot(self.holder, instance, images[instance.id], trust)
         with ThreadPoolExecutor() as pool:
             waits = [
                 pool.submit(self._complete, world, item.id, new=item.id in new)
@@ -170,6 +181,17 @@ class Reality:
             ]
             for wait in waits:
                 wait.result()
+
+    def _trust(self) -> Trust:
+        authority = self.state / "authority"
+        open_authority(authority)
+        key = root_key(authority)
+        return Trust(
+            certificate=authority / "ca.pem",
+            root_key=trust_anchor(key),
+            root_ds=trust_anchor_ds(key),
+            reserved=SERVED_THOUGH_RESERVED,
+        )
 
     def _complete(self, world: World, instance_id: str, *, new: bool) -> None:
         """Attach the machine's volumes and wait for cloud-init to end.

@@ -15,6 +15,7 @@ from typing import Any
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
+from lab.faults import Faults, faults_file, read_faults
 from lab.holder import Holder
 from lab.host import require_host
 from lab.internet import plan
@@ -131,6 +132,15 @@ class Lab:
     def follow(self) -> None:
         """Make the network and the machines those of AWS's state, without deploying."""
         self._reality(self.holder, self.record).follow(baked=self.record["baked"])
+
+    @property
+    def faults(self) -> Faults:
+        """What is broken on purpose."""
+        return read_faults(faults_file(self.holder.state))
+
+    def break_on_purpose(self, faults: Faults) -> None:
+        """Make these faults and no others; they are in force on return, and stay until `down`."""
+        self._reality(self.holder, self.record).break_on_purpose(faults)
 
     def down(self) -> None:
         """End the lab; nothing stays but the caches."""

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.faults import faults_file
 from lab.waiting import wait_for
 
 
@@ -38,9 +39,9 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """What the services say: which world they last took up, and what went wrong with it."""
+    """What the services say: what they last took up (`Followed.digest`), and what went wrong."""
 
-    world: str
+    followed: str
     error: str | None
 
     def write(self, state: Path) -> None:
@@ -62,9 +63,23 @@ def status_file(state: Path) -> Path:
     return state / "internet.json"
 
 
-def digest(world: bytes) -> str:
-    """Tells one content of the world file from another."""
-    return hashlib.sha256(world).hexdigest()
+@dataclass(frozen=True, kw_only=True)
+class Followed:
+    """What the services follow, at one moment: the world's and the faults' files."""
+
+    world: bytes
+    faults: bytes
+
+    @classmethod
+    def read(cls, state: Path, world: Path) -> Followed:
+        """The present contents; without a fault there is no file of faults."""
+        faults = faults_file(state)
+        return cls(world=world.read_bytes(), faults=faults.read_bytes() if faults.exists() else b"")
+
+    @property
+    def digest(self) -> str:
+        """Tells these contents from others."""
+        return hashlib.sha256(b"\0".join((self.world, self.faults))).hexdigest()
 
 
 def command(options: Options) -> list[str]:
@@ -86,22 +101,22 @@ def command(options: Options) -> list[str]:
 def wait_applied(
     state: Path, world: Path, *, limit: float, alive: Callable[[], bool] = lambda: True
 ) -> None:
-    """Waits until the services are those of the world file's present content.
+    """Waits until the services are those of the present content of the world and the faults file.
 
     `alive` tells whether their process still runs.
 
     Raises:
         InternetError: they failed, ended, or took longer than `limit` seconds.
     """
-    wanted = digest(world.read_bytes())
+    wanted = Followed.read(state, world).digest
 
     def settled() -> bool:
         status = Status.read(state)
-        return not alive() or (status is not None and status.world == wanted)
+        return not alive() or (status is not None and status.followed == wanted)
 
     done = wait_for(settled, limit)
     status = Status.read(state)
-    if status is not None and status.world == wanted:
+    if status is not None and status.followed == wanted:
         if status.error:
             raise InternetError(f"the lab's Internet: {status.error}")
         return

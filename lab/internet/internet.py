@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import IO
 
+from lab.faults import Faults
 from lab.internet import hosts
 from lab.internet.authority import open_authority, write_private
 from lab.internet.call import Service
@@ -75,7 +76,7 @@ class Internet:
             mirrors=options.mirror_names,
         )
 
-    def start(self, world: World) -> None:
+    def start(self, world: World, faults: Faults) -> None:
         """Starts all that does not depend on the VPCs, and waits until each service answers.
 
         Raises:
@@ -92,8 +93,8 @@ class Internet:
             # Iterated for the errors, which come out of the pool with the results.
             list(pool.map(self._serve_mail, MAIL_HOSTS))
 
-    def apply(self, world: World) -> None:
-        """Makes DNS that of `world`, first the Internet's, then each resolver's.
+    def apply(self, world: World, faults: Faults) -> None:
+        """Makes DNS that of `world`, first the Internet's, then each resolver's; makes the faults.
 
         Raises:
             NameServerError, ZoneError: with what failed; the rest is as it was.

@@ -1,9 +1,9 @@
 """The process that runs the lab's Internet, within the lab.
 
-`python -m lab.internet.services --help` tells the options. It follows the world file: each new
-content is applied without a restart, and what came of it is told in a status file, which
-`lab.internet.control` waits for. It ends when it is told to or when a service of its own ends; all
-it started then ends too.
+`python -m lab.internet.services --help` tells the options. It follows the files of the world and of
+its faults: each new content is applied without a restart, and what came of it is told in a status
+file, which `lab.internet.control` waits for. It ends when it is told to or when a service of its
+own ends; all it started then ends too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import sys
 import threading
 from pathlib import Path
 
-from lab.internet.control import Options, Status, digest
+from lab.faults import faults_file, parse_faults
+from lab.internet.control import Followed, Options, Status
 from lab.internet.internet import Internet, ServiceError
 from lab.internet.knot import NameServerError
 from lab.internet.machine import MachineError
@@ -54,10 +55,11 @@ def main() -> int:
 
 
 def _follow(internet: Internet, options: Options, told: threading.Event) -> int:
-    seen: tuple[int, int] | None = None
+    seen: tuple[object, ...] = ()
     started = False
+    files = (options.world, faults_file(options.state))
     while not told.is_set():
-        now = _signature(options.world)
+        now = tuple(_signature(file) for file in files)
         if now != seen:
             seen = now
             error = _take_up(internet, options, started=started)
@@ -67,30 +69,33 @@ def _follow(internet: Internet, options: Options, told: threading.Event) -> int:
         ended = internet.ended()
         if ended is not None:
             log.error("%s", ended)
-            Status(world=digest(options.world.read_bytes()), error=ended).write(options.state)
+            followed = Followed.read(options.state, options.world)
+            Status(followed=followed.digest, error=ended).write(options.state)
             return 1
         told.wait(FOLLOW_INTERVAL)
     return 0
 
 
 def _take_up(internet: Internet, options: Options, *, started: bool) -> str | None:
-    """Applies the world file; the status written, and returned, is the error or None."""
-    content = options.world.read_bytes()
+    """Applies what is followed; the status written, and returned, is the error or None."""
+    followed = Followed.read(options.state, options.world)
     error = None
     try:
-        world = from_json(content.decode())
+        world, faults = from_json(followed.world.decode()), parse_faults(followed.faults.decode())
         if not started:
-            internet.start(world)
-        internet.apply(world)
+            internet.start(world, faults)
+        internet.apply(world, faults)
     except FAILURES as failure:
         log.exception("the world file cannot be applied")
         error = str(failure)
-    Status(world=digest(content), error=error).write(options.state)
+    Status(followed=followed.digest, error=error).write(options.state)
     return error
 
 
-def _signature(file: Path) -> tuple[int, int]:
-    """Changes whenever the file is replaced or written to."""
+def _signature(file: Path) -> tuple[int, int] | None:
+    """Changes whenever the file is made, replaced or written to."""
+    if not file.exists():
+        return None
     status = file.stat()
     return status.st_ino, status.st_mtime_ns
 

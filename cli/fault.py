@@ -1,0 +1,124 @@
+"""`gatepost lab fault`: break something on purpose, and mend it."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import get_args
+
+from lab import hosts
+from lab.faults import EVERY_HOST, NAT_IDLE, SOUND, Blocklist, FaultError, Faults
+from lab.internet.plan import MAIL_HOSTS
+from lab.session import Lab
+from lab.world.model import Instance
+
+ON, OFF = "on", "off"
+Change = Callable[[Lab, Faults, argparse.Namespace], Faults]
+
+
+def show(lab: Lab, arguments: argparse.Namespace) -> int:
+    """Print what is broken on purpose."""
+    faults = lab.faults
+    if arguments.json:
+        print(json.dumps(asdict(faults)))
+    elif faults == SOUND:
+        print("nothing is broken on purpose")
+    else:
+        for name, value in faults.made().items():
+            shown = ", ".join(value) if isinstance(value, tuple) else value
+            print(f"{name.replace('_', '-')}: {shown}")
+    return 0
+
+
+def change(lab: Lab, arguments: argparse.Namespace) -> int:
+    """Make or mend one fault; returns once that is in force."""
+    lab.break_on_purpose(arguments.change(lab, lab.faults, arguments))
+    return show(lab, arguments)
+
+
+def _port_25(lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
+    name = arguments.host
+    if name != EVERY_HOST:
+        host = hosts.find(lab, name)
+        if not isinstance(host, Instance):
+            raise FaultError(f"port-25 {name}: only EC2 blocks port 25; {name} is outside")
+        name = host.name
+    return replace(faults, port_25=_with(faults.port_25, name, arguments.state))
+
+
+def _certificate(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
+    known = [host.namespace for host in MAIL_HOSTS]
+    if arguments.host not in known:
+        raise FaultError(f"certificate {arguments.host}: must be one of {', '.join(known)}")
+    state = ON if arguments.which == "wrong" else OFF
+    wrong = _with(faults.wrong_certificate, arguments.host, state)
+    return replace(faults, wrong_certificate=wrong)
+
+
+def _listed(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
+    try:
+        address = str(ipaddress.IPv4Address(arguments.address))
+    except ValueError as error:
+        raise FaultError(f"listed {arguments.address}: no IPv4 address: {error}") from error
+    return replace(faults, listed=_with(faults.listed, address, arguments.state))
+
+
+def _with(names: tuple[str, ...], name: str, state: str) -> tuple[str, ...]:
+    others = {*names} - {name}
+    return tuple(sorted(others | {name})) if state == ON else tuple(sorted(others))
+
+
+def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.ArgumentParser:
+    """The command and its own commands; `run` gets the lab and calls `show` or `change`."""
+    fault = commands.add_parser(
+        "fault",
+        help="break something on purpose: port 25, the NAT gateway, a blocklist, a certificate",
+        description="Without a command: what is broken. Stays until mended, or `down`.",
+    )
+    fault.set_defaults(run=run, act=show)
+    kinds = fault.add_subparsers(metavar="FAULT")
+    kind = _kind(kinds, "port-25", _port_25, "mail to public addresses vanishes, as EC2 begins")
+    kind.add_argument("host", metavar=f"HOST|{EVERY_HOST}")
+    kind.add_argument("state", choices=[ON, OFF])
+    kind = _kind(
+        kinds,
+        "nat-idle",
+        lambda _lab, faults, arguments: replace(faults, nat_idle=arguments.seconds),
+        f"after how long a NAT gateway forgets an idle flow (AWS: {NAT_IDLE})",
+    )
+    kind.add_argument("seconds", type=int, metavar="SECONDS")
+    kind = _kind(
+        kinds,
+        "blocklist",
+        lambda _lab, faults, arguments: replace(faults, blocklist=arguments.mode),
+        "how zen.spamhaus.org answers",
+    )
+    kind.add_argument("mode", choices=get_args(Blocklist))
+    kind = _kind(kinds, "listed", _listed, "an address on zen.spamhaus.org")
+    kind.add_argument("address")
+    kind.add_argument("state", choices=[ON, OFF])
+    kind = _kind(kinds, "certificate", _certificate, "what an outside mail host shows")
+    kind.add_argument("host", metavar="HOST")
+    kind.add_argument("which", choices=["wrong", "right"])
+    kind = _kind(
+        kinds,
+        "null-sender",
+        lambda _lab, faults, arguments: replace(
+            faults, null_sender_refused=arguments.state == "refused"
+        ),
+        "whether the smarthost takes bounces; Amazon SES does not",
+    )
+    kind.add_argument("state", choices=["refused", "accepted"])
+    _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
+    return fault
+
+
+def _kind(
+    kinds: argparse._SubParsersAction, name: str, make: Change, words: str
+) -> argparse.ArgumentParser:
+    parser = kinds.add_parser(name, help=words, description=words)
+    parser.set_defaults(act=change, change=make)
+    return parser
