@@ -4,76 +4,120 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from moto.route53.exceptions import Route53ClientError
-from moto.route53.models import Route53Backend, route53_backends
+from moto.route53.models import RecordSet, Route53Backend, route53_backends
+
+Key = tuple[str, str, str | None]
 
 LABEL = re.compile(r"^(?!-)[a-z0-9_-]{1,63}(?<!-)$", re.IGNORECASE)
 TXT = re.compile(r'^"(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*$')
 CAA = re.compile(r'^(0|128) (issue|issuewild|iodef) "[^"]*"$')
+TLSA = re.compile(r"^[0-3] [01] [0-2] ([0-9a-f]{2})+$", re.IGNORECASE)
 
 
 def public_addresses(name: str, account: str) -> list[str]:
-    """The A records of `name` in the account's public zones, from the closest zone."""
+    """The A records of `name` as the Internet finds them.
+
+    The registrar delegates every zone that lies beneath no other one. From there on a resolver
+    goes down as far as NS records lead: a zone that the one above does not name stays unknown.
+    """
     zones = list(route53_backends[account]["aws"].zones.values())
     public = [z for z in zones if not z.private_zone and f".{name}.".endswith(f".{z.name}")]
-    for zone in sorted(public, key=lambda zone: -len(zone.name))[:1]:
-        for record in zone.rrsets:
-            if record.type == "A" and record.name.lower() == f"{name}.":
-                return list(record.records)
-    return []
+    reached = None
+    for zone in sorted(public, key=lambda zone: len(zone.name)):
+        if reached is None or _values(reached, zone.name, "NS"):
+            reached = zone
+    return _values(reached, f"{name}.", "A") if reached else []
+
+
+def _values(zone: Any, name: str, kind: str) -> list[str]:
+    return [
+        value
+        for record in zone.rrsets
+        if record.type == kind and record.name.lower() == name
+        for value in record.records
+    ]
 
 
 def change_resource_record_sets(
-    moto: Any, self: Any, zoneid: str, change_list: list[dict[str, Any]]
+    _moto: Any, self: Any, zoneid: str, change_list: list[dict[str, Any]]
 ) -> None:
-    """Refuse what ChangeResourceRecordSets refuses and moto accepts; names become lower case."""
-    zone = self.get_hosted_zone(zoneid)
-    for change in change_list:
-        record_set = change["ResourceRecordSet"]
-        record_set["Name"] = record_set["Name"].lower().rstrip(".") + "."
-        if change["Action"] == "DELETE":
-            continue
-        _refuse_conflict(zone, change["Action"], record_set, change_list)
-        for value in record_set.get("ResourceRecords") or []:
-            _check_value(record_set["Name"], record_set["Type"], value["Value"])
-    moto(self, zoneid, change_list)
+    """All changes of a batch in their order, or none; names become lower case.
+
+    In place of moto's own, which goes by a journal of what was once created: it takes a DELETE of
+    what is no longer there, and leaves half a batch behind.
+    """
+    with _ONE_BATCH_AT_A_TIME:
+        zone = self.get_hosted_zone(zoneid)
+        after: dict[Key, Any] = {_key(vars(record)): record for record in zone.rrsets}
+        for change in change_list:
+            given = change["ResourceRecordSet"]
+            values = [value["Value"] for value in given.get("ResourceRecords") or []]
+            name = given["Name"].lower().rstrip(".") + "."
+            record: Any = RecordSet({**given, "Name": name, "ResourceRecords": values})
+            _check(zone, after, change["Action"], record)
+            if change["Action"] == "DELETE":
+                del after[_key(vars(record))]
+            else:
+                after[_key(vars(record))] = record
+        zone.rrsets = list(after.values())
 
 
-def _refuse_conflict(
-    zone: Any, action: str, record_set: dict[str, Any], changes: list[dict[str, Any]]
-) -> None:
-    name, kind = record_set["Name"], record_set["Type"]
-    deleted = {
-        (change["ResourceRecordSet"]["Name"], change["ResourceRecordSet"]["Type"])
-        for change in changes
-        if change["Action"] == "DELETE"
-    }
-    existing = {r.type for r in zone.rrsets if r.name == name and (name, r.type) not in deleted}
-    if action == "CREATE" and kind in existing:
-        raise Route53ClientError(
-            "InvalidChangeBatch",
-            f"[Tried to create resource record set [name='{name}', type='{kind}'] but it already "
-            "exists]",
-        )
-    others = existing - {kind}
+_ONE_BATCH_AT_A_TIME = threading.Lock()
+
+
+def _key(record: dict[str, Any]) -> Key:
+    """What no two record sets of a zone have in common."""
+    return record["name"].lower(), record["type"], record["set_identifier"]
+
+
+def _check(zone: Any, existing: dict[Key, RecordSet], action: str, record: RecordSet) -> None:
+    """Refuse what ChangeResourceRecordSets refuses (Route 53 API reference)."""
+    name, kind = record.name, str(record.type)
+    what = f"resource record set [name='{name}', type='{kind}']"
+    if not f".{name}".endswith(f".{zone.name}"):
+        _refuse(f"RRSet with DNS name {name} is not permitted in zone {zone.name}")
+    present = existing.get(_key(vars(record)))
+    if action == "CREATE" and present is not None:
+        _refuse(f"Tried to create {what} but it already exists")
+    if action == "DELETE":
+        if present is None:
+            _refuse(f"Tried to delete {what} but it was not found")
+        elif _content(present) != _content(record):
+            _refuse(
+                f"Tried to delete {what} but the values provided do not match the current values"
+            )
+        return
+    if action not in ("CREATE", "UPSERT"):
+        raise Route53ClientError("InvalidInput", f"{action!r} is not a valid action")
+    others = {key[1] for key in existing if key[0] == name} - {kind}
     if others and "CNAME" in {kind, *others}:
-        raise Route53ClientError(
-            "InvalidChangeBatch",
-            f"[RRSet of type {kind} with DNS name {name} is not permitted as it conflicts with "
-            f"other records with the same DNS name in zone {zone.name}]",
+        _refuse(
+            f"RRSet of type {kind} with DNS name {name} is not permitted as it conflicts with "
+            f"other records with the same DNS name in zone {zone.name}"
         )
+    for value in record.records:
+        _check_value(name, kind, value)
+
+
+def _content(record: RecordSet) -> tuple[Any, ...]:
+    """What a DELETE must state exactly; the order of values means nothing."""
+    ttl = None if record.ttl is None else int(record.ttl)
+    return ttl, sorted(record.records), record.alias_target
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Route53ClientError("InvalidChangeBatch", f"[{why}]")
 
 
 def _check_value(name: str, kind: str, value: str) -> None:
     check = CHECKS.get(kind)
     if check is not None and not check(value):
-        raise Route53ClientError(
-            "InvalidChangeBatch",
-            f"[Invalid Resource Record: value {value!r} of {name} is not valid for type {kind}]",
-        )
+        _refuse(f"Invalid Resource Record: value {value!r} of {name} is not valid for type {kind}")
 
 
 def is_name(text: str) -> bool:
@@ -119,6 +163,7 @@ CHECKS: dict[str, Callable[[str], bool]] = {
     "CNAME": is_name,
     "MX": _is_mx,
     "NS": is_name,
+    "TLSA": lambda value: TLSA.match(value) is not None,
     "TXT": _is_txt,
 }
 

@@ -17,6 +17,7 @@ from lab.emulator import (
     connect,
     deletes,
     dns,
+    dnssec,
     groups,
     images,
     instances,
@@ -34,6 +35,7 @@ CORRECTIONS: tuple[Correction, ...] = (
     *connect.CORRECTIONS,
     *deletes.CORRECTIONS,
     *dns.CORRECTIONS,
+    *dnssec.CORRECTIONS,
     *groups.CORRECTIONS,
     *instances.CORRECTIONS,
     *networks.CORRECTIONS,
@@ -48,6 +50,7 @@ def install(known_images: tuple[tuple[str, str], ...], images_file: Path | None)
     for owner, name, correction in (*CORRECTIONS, *images.corrections(known_images, images_file)):
         _replace(owner, name, correction)
     connect.register_prefix()
+    dnssec.register_paths()
 
 
 def _replace(owner: type, name: str, correction: Callable[..., Any]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.lab.emulator.steps import allocate, refused
 
@@ -49,6 +51,7 @@ def upsert(
         ("TXT", '"' + "x" * 256 + '"'),
         ("CNAME", "a b"),
         ("CAA", "0 issue letsencrypt.org"),
+        ("TLSA", "3 1 1 xyz"),
     ],
 )
 def test_malformed_record_values_are_refused(
@@ -77,3 +80,125 @@ def test_existing_record_sets_and_cnames_beside_others_are_refused(
     assert "a.two.test." in names
     with refused("HostedZoneNotEmpty"):
         route53.delete_hosted_zone(Id=zone)
+
+
+@pytest.fixture
+def zone(client: Callable[[str], Any], request: pytest.FixtureRequest) -> str:
+    """A hosted zone `lock.test` of the test's own."""
+    made = client("route53").create_hosted_zone(
+        Name="lock.test", CallerReference=request.node.name[:128]
+    )
+    return made["HostedZone"]["Id"]
+
+
+def change(action: str, value: str, *, ttl: int = 60, name: str = "lock.test") -> dict[str, Any]:
+    record = {
+        "Name": name,
+        "Type": "TXT",
+        "TTL": ttl,
+        "ResourceRecords": [{"Value": f'"{one}"'} for one in value.split(",")],
+    }
+    return {"Action": action, "ResourceRecordSet": record}
+
+
+def batch(route53: Any, zone: str, *changes: dict[str, Any]) -> None:
+    route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": list(changes)})
+
+
+def held(route53: Any, zone: str) -> dict[str, list[str]]:
+    found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    return {
+        record["Name"]: sorted(value["Value"].strip('"') for value in record["ResourceRecords"])
+        for record in found
+        if record["Type"] == "TXT"
+    }
+
+
+def test_what_exists_cannot_be_created(client: Callable[[str], Any], zone: str) -> None:
+    route53 = client("route53")
+    batch(route53, zone, change("CREATE", "a"))
+    with pytest.raises(ClientError, match="already exists"):
+        batch(route53, zone, change("CREATE", "a"))
+    batch(route53, zone, change("DELETE", "a"))
+    batch(route53, zone, change("CREATE", "a"))
+    assert held(route53, zone) == {"lock.test.": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("deleted", "said"),
+    [
+        (change("DELETE", "b"), "do not match the current values"),
+        (change("DELETE", "a,b"), "do not match the current values"),
+        (change("DELETE", "a", ttl=61), "do not match the current values"),
+        (change("DELETE", "a", name="other.lock.test"), "not found"),
+    ],
+)
+def test_only_what_is_there_can_be_deleted(
+    client: Callable[[str], Any], zone: str, deleted: dict[str, Any], said: str
+) -> None:
+    route53 = client("route53")
+    batch(route53, zone, change("CREATE", "a"))
+    with pytest.raises(ClientError, match=said):
+        batch(route53, zone, deleted)
+    assert held(route53, zone) == {"lock.test.": ["a"]}
+
+
+def test_what_was_there_once_cannot_be_deleted_again(
+    client: Callable[[str], Any], zone: str
+) -> None:
+    route53 = client("route53")
+    batch(route53, zone, change("CREATE", "a,b"))
+    batch(route53, zone, change("UPSERT", "c"))
+    with pytest.raises(ClientError, match="do not match"):
+        batch(route53, zone, change("DELETE", "a,b"))
+    batch(route53, zone, change("UPSERT", "a,b"))
+    batch(route53, zone, change("DELETE", "b,a"))  # values have no order
+    with pytest.raises(ClientError, match="not found"):
+        batch(route53, zone, change("DELETE", "a,b"))
+
+
+def test_a_batch_replaces_in_one_step_or_changes_nothing(
+    client: Callable[[str], Any], zone: str
+) -> None:
+    route53 = client("route53")
+    batch(route53, zone, change("CREATE", "old"))
+    with pytest.raises(ClientError, match="already exists"):
+        batch(route53, zone, change("CREATE", "x", name="x.lock.test"), change("CREATE", "new"))
+    with pytest.raises(ClientError, match="not permitted in zone"):
+        batch(route53, zone, change("DELETE", "old"), change("CREATE", "x", name="notlock.test"))
+    assert held(route53, zone) == {"lock.test.": ["old"]}
+    batch(route53, zone, change("DELETE", "old"), change("CREATE", "new"))
+    assert held(route53, zone) == {"lock.test.": ["new"]}
+
+
+def test_of_many_who_create_at_once_one_succeeds(client: Callable[[str], Any], zone: str) -> None:
+    clients = [client("route53") for _ in range(8)]
+
+    def takes(number: int) -> bool:
+        try:
+            batch(clients[number], zone, change("CREATE", str(number)))
+        except ClientError:
+            return False
+        return True
+
+    with ThreadPoolExecutor() as pool:
+        assert sum(pool.map(takes, range(len(clients)))) == 1
+
+
+def test_a_reverse_name_must_resolve_from_the_internet(
+    ec2: Any, client: Callable[[str], Any]
+) -> None:
+    address, route53 = allocate(ec2), client("route53")
+    request = {"AllocationId": address["AllocationId"], "DomainName": "mx.below.above.test"}
+    zones = {
+        name: route53.create_hosted_zone(Name=name, CallerReference=name)["HostedZone"]["Id"]
+        for name in ("above.test", "below.above.test")
+    }
+    upsert(route53, zones["below.above.test"], "mx.below.above.test", "A", address["PublicIp"])
+    # Nothing leads to the lower zone: the Internet asks the upper one, which has no such name.
+    with refused("InvalidParameterValue"):
+        ec2.modify_address_attribute(**request)
+    upsert(route53, zones["above.test"], "below.above.test", "NS", "ns-2048.awsdns-64.com.")
+    ec2.modify_address_attribute(**request)
+    ec2.reset_address_attribute(AllocationId=address["AllocationId"], Attribute="domain-name")
+    ec2.release_address(AllocationId=address["AllocationId"])
