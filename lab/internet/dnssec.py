@@ -77,6 +77,11 @@ def open_key(folder: Path, zone: str, *, entry: bool) -> ZoneKey:
     return ZoneKey(private=private, dnskey=private.public_key().to_dnskey(flags=flags))
 
 
+def root_key(folder: Path) -> ZoneKey:
+    """The root's key kept in `folder`, which machines trust in place of the real one's."""
+    return open_key(folder, ".", entry=True)
+
+
 def remote_key(dnskey: str, sign: Sign) -> ZoneKey:
     """A key whose private half is elsewhere: `dnskey` is its record's value, `sign` asks it.
 

@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 
 from lab.internet.dns import Lines, public_zones, served
-from lab.internet.dnssec import Sign, ZoneKey, open_key, remote_key, sign_zone
+from lab.internet.dnssec import Sign, ZoneKey, open_key, remote_key, root_key, sign_zone
 from lab.internet.knot import Knot
 from lab.internet.plan import MAIL_HOSTS
 from lab.internet.zonefile import ZoneError, absolute
@@ -138,8 +138,3 @@ class Names:
             return answer["Signature"]
 
         return sign
-
-
-def root_key(keys: Path) -> ZoneKey:
-    """The root's key, which machines trust in place of the real one; made if absent."""
-    return open_key(keys, ".", entry=True)

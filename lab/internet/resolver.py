@@ -26,7 +26,7 @@ PRIVATE_REVERSE_ZONES = (
 )
 """RFC 1918's ranges: a VPC's resolver answers for them itself, and Unbound does (RFC 6303)."""
 
-_SERVED_THOUGH_RESERVED = (
+SERVED_THOUGH_RESERVED = (
     "test.",
     "2.0.192.in-addr.arpa.",
     "100.51.198.in-addr.arpa.",
@@ -74,7 +74,7 @@ def unbound_config(
     With the root's key in the file `anchor` it validates (DNSSEC) and sets the AD bit; without, it
     does neither, like a VPC's resolver by default.
     """
-    ordinary = [*_SERVED_THOUGH_RESERVED]
+    ordinary = [*SERVED_THOUGH_RESERVED]
     ordinary += [
         reverse
         for reverse in PRIVATE_REVERSE_ZONES

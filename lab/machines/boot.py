@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lab.holder.entered import entered
 from lab.holder.holder import RUN_LIMIT, Completed
 from lab.holder.record import start_time
 from lab.machines.image import Image
+from lab.machines.trust import Trust, install
 from lab.waiting import wait_for
 from lab.world.model import Instance
 
@@ -48,7 +48,8 @@ STATUS = "run/cloud-init/status.json"
 """What each of cloud-init's stages has come to in this boot (cloud-init, "Reported status")."""
 RESULT = "run/cloud-init/result.json"
 """Written at the very end of cloud-init's last stage (cloud-init, "Reported status")."""
-TRUSTED_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+LOWER = "lower"
+"""The file of a machine's directory that tells what its disk lies on; there from its first boot."""
 LOG_LINES = 30
 
 
@@ -67,17 +68,17 @@ class Machine:
     """Another one after every boot, as in /proc/sys/kernel/random/boot_id (random(4))."""
 
 
-def boot(holder: Holder, instance: Instance, image: Image, ca: Path | None = None) -> Machine:
+def boot(holder: Holder, instance: Instance, image: Image, trust: Trust | None = None) -> Machine:
     """Start the instance and return once its PID 1 runs; cloud-init goes on (see wait_booted).
 
-    The network namespace named by the instance's id must hold its eth0. `ca` is a certificate
-    file that the machine trusts. A machine that was stopped boots from the disk it had. Raises
+    The network namespace named by the instance's id must hold its eth0. `trust` is what a new
+    disk has of the lab's Internet. A machine that was stopped boots from the disk it had. Raises
     MachineError if it runs already or its PID 1 does not come up.
     """
     if find(holder, instance.id):
         raise MachineError(f"{instance.id} runs already: stop it first")
     directory = holder.inside(MACHINES / instance.id)
-    _prepare(directory, image, ca)
+    _prepare(directory, image, trust)
     group = _group(holder, instance.id)
     holder.run(["mkdir", "-p", group])
     inner = MACHINES / instance.id
@@ -258,13 +259,13 @@ def _signal(holder: Holder, machine: Machine, number: int) -> None:
 
 def _lower(directory: Path, image: Image) -> str:
     """What the disk lies on, for overlayfs: whatever image the first boot was from."""
-    kept = directory / "lower"
+    kept = directory / LOWER
     if not kept.exists():
         kept.write_text(":".join(str(path) for path in image.layers))
     return kept.read_text()
 
 
-def _prepare(directory: Path, image: Image, ca: Path | None) -> None:
+def _prepare(directory: Path, image: Image, trust: Trust | None) -> None:
     """Make the machine's directory ready for a boot."""
     for name in ("upper", "work", "root"):
         (directory / name).mkdir(parents=True, exist_ok=True)
@@ -274,30 +275,8 @@ def _prepare(directory: Path, image: Image, ca: Path | None) -> None:
     uuid_file = directory / "hypervisor_uuid"
     if not uuid_file.exists():
         uuid_file.write_text("ec2" + str(uuid.uuid4())[3:] + "\n")
-    if ca:
-        _trust(directory / "upper", image, ca)
-
-
-def _trust(upper: Path, image: Image, ca: Path) -> None:
-    """Do by hand what update-ca-certificates(8) would do for one more certificate."""
-    certificate = ca.read_text()
-    bundles = (layer / TRUSTED_BUNDLE for layer in image.layers)
-    bundle = next(path for path in bundles if path.exists())
-    local = Path("usr/local/share/ca-certificates") / "lab.crt"
-    for path in (upper / TRUSTED_BUNDLE, upper / local):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    (upper / TRUSTED_BUNDLE).write_text(bundle.read_text() + certificate)
-    (upper / local).write_text(certificate)
-    # OpenSSL looks a CA up in a directory by the hash of its name (openssl-rehash(1)).
-    hashed = subprocess.run(
-        ["openssl", "x509", "-noout", "-subject_hash", "-in", str(ca)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
-    link = upper / "etc/ssl/certs" / f"{hashed}.0"
-    link.unlink(missing_ok=True)
-    link.symlink_to("/" / local)
+    if trust and not (directory / LOWER).exists():
+        install(trust, directory / "upper", image.layers)
 
 
 def _cloud_init_status(holder: Holder, instance_id: str) -> dict:

@@ -14,6 +14,7 @@ from lab.machines.boot import Machine, boot
 from lab.machines.image import Image
 from lab.machines.services import PROCESS, start_services, wait_serving
 from lab.machines.sources import Source
+from lab.machines.trust import Trust
 from lab.network.names import METADATA, resolver_address, router_address
 from lab.world.model import Instance, Interface, SecurityGroup, Subnet, Vpc, World
 from lab.world.names import link_name, vpc_namespace
@@ -160,11 +161,11 @@ class Bench:
         partial.write_text(to_json(world(*instances)))
         partial.replace(self.world_file)
 
-    def start_alone(self, item: Instance, image: Image, ca: Path | None = None) -> Machine:
+    def start_alone(self, item: Instance, image: Image, trust: Trust | None = None) -> Machine:
         """Attach an instance, let the services know it beside the others, and boot it."""
         self.attach(item)
         self.serve(*self.served(), item)
-        return boot(self.holder, item, image, ca)
+        return boot(self.holder, item, image, trust)
 
     def served(self) -> tuple[Instance, ...]:
         """The instances that the services know."""

@@ -16,6 +16,7 @@ from moto.server import ThreadedMotoServer
 from lab.holder import Holder
 from lab.machines.image import Images
 from lab.machines.repository import build_repository
+from lab.machines.trust import Trust
 from tests.lab.machines.bench import REGION, Bench
 
 CACHE = Path.home() / ".cache" / "gatepost"
@@ -90,14 +91,18 @@ def issue(folder: Path, *names: str) -> Certificates:
     return Certificates(ca=ca, server=folder / "server.pem")
 
 
+ROOT_KEY = f". IN DNSKEY 257 3 13 {'A' * 86}==\n"
+ROOT_DS = f". IN DS 1 13 2 {'0' * 64}\n"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """The running lab; `ca` is what its machines trust."""
+    """The running lab; `trust` is what its machines believe."""
 
     bench: Bench
     holder: Holder
     images: Images
-    ca: Path
+    trust: Trust
     aws: Aws
 
 
@@ -115,6 +120,12 @@ def lab(aws: Aws, images: Images, tmp_path_factory: pytest.TempPathFactory) -> I
         bench = Bench(holder=holder)
         bench.prepare()
         bench.mirror(folder / "repository", certificates.server, sources)
-        yield Lab(bench=bench, holder=holder, images=images, ca=certificates.ca, aws=aws)
+        trust = Trust(
+            certificate=certificates.ca,
+            root_key=ROOT_KEY,
+            root_ds=ROOT_DS,
+            reserved=("2.0.192.in-addr.arpa.",),
+        )
+        yield Lab(bench=bench, holder=holder, images=images, trust=trust, aws=aws)
     finally:
         holder.stop()

@@ -88,8 +88,8 @@ def machines(lab: Lab) -> Machines:
     lab.bench.attach(BAKED)
     lab.bench.attach(BARE)
     lab.bench.serve(BAKED, BARE, endpoint=lab.aws.endpoint)
-    started = boot.boot(lab.holder, BAKED, lab.images.layer(PACKAGES), lab.ca)
-    boot.boot(lab.holder, BARE, lab.images.base(), lab.ca)
+    started = boot.boot(lab.holder, BAKED, lab.images.layer(PACKAGES), lab.trust)
+    boot.boot(lab.holder, BARE, lab.images.base(), lab.trust)
     for item in (BAKED, BARE):
         boot.wait_booted(lab.holder, item.id, LIMIT)
     return Machines(lab=lab, first_boot=started)
@@ -235,7 +235,7 @@ def test_machines_do_not_share_control_groups(machines: Machines) -> None:
 )
 def test_faulty_user_data_is_refused(lab: Lab, user_data: bytes, complaint: str) -> None:
     item = instance(7, user_data)
-    lab.bench.start_alone(item, lab.images.base(), lab.ca)
+    lab.bench.start_alone(item, lab.images.base(), lab.trust)
     try:
         with pytest.raises(MachineError, match=complaint):
             boot.wait_booted(lab.holder, item.id, LIMIT)
@@ -247,7 +247,7 @@ def test_faulty_user_data_is_refused(lab: Lab, user_data: bytes, complaint: str)
 def test_a_stop_keeps_the_disk_and_a_boot_is_told(lab: Lab) -> None:
     item = instance(8, b"#cloud-config\nruncmd: [[sh, -c, 'echo once >>/root/runs']]\n")
     image = lab.images.base()
-    first = lab.bench.start_alone(item, image, lab.ca)
+    first = lab.bench.start_alone(item, image, lab.trust)
     holder = lab.holder
     boot.wait_booted(holder, item.id, LIMIT)
     assert boot.find(holder, item.id) == first
@@ -263,7 +263,7 @@ def test_a_stop_keeps_the_disk_and_a_boot_is_told(lab: Lab) -> None:
         assert guest.wait(LIMIT) != 0, "a command ends with its machine"
     assert boot.find(holder, item.id) is None
     assert not holder.inside(f"/run/cgroup/{holder.group}/{item.id}").exists()
-    second = boot.boot(holder, item, image, lab.ca)
+    second = boot.boot(holder, item, image, lab.trust)
     boot.wait_booted(holder, item.id, LIMIT)
     assert second.boot_id != first.boot_id
     assert execute(holder, item.id, ["cat", "/root/runs"]).stdout == "once\n"
