@@ -58,7 +58,7 @@ def change_resource_record_sets(
             given = change["ResourceRecordSet"]
             values = [value["Value"] for value in given.get("ResourceRecords") or []]
             name = given["Name"].lower().rstrip(".") + "."
-            record: Any = RecordSet({**given, "Name": name, "ResourceRecords": values})
+            record = _RECORD_SET({**given, "Name": name, "ResourceRecords": values})
             _check(zone, after, change["Action"], record)
             if change["Action"] == "DELETE":
                 del after[_key(vars(record))]
@@ -68,6 +68,7 @@ def change_resource_record_sets(
 
 
 _ONE_BATCH_AT_A_TIME = threading.Lock()
+_RECORD_SET: Any = RecordSet
 
 
 def _key(record: dict[str, Any]) -> Key:
