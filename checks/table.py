@@ -73,7 +73,9 @@ class Table:
         for stack, outputs in scene.deployment.outputs().items():
             if outputs["kind"] == "environment":
                 found[stack] = flows.environment_firewall(
-                    environment["outbound"], IPv4Network(environment["branches"])
+                    environment["outbound"],
+                    IPv4Network(environment["branches"]),
+                    environment["smarthost_port"],
                 )
             else:
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))

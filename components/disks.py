@@ -1,40 +1,16 @@
-"""Data volumes, and the key that encrypts them; both outlive the instances that use them."""
+"""Data volumes, which outlive the instances that use them."""
 
 from __future__ import annotations
 
 import pulumi_aws as aws
-from pulumi import ComponentResource, Input, ResourceOptions
+from pulumi import Input, ResourceOptions
 
+from components.keys import Key
 from components.tags import named
-
-DELETION_DAYS = 30
-"""Days until a deleted key is gone, in which it can be had back (KMS allows 7 to 30)."""
-
-
-class DiskKey(ComponentResource):
-    """A stack's own KMS key for its volumes, rotated each year."""
-
-    def __init__(self, name: str, *, protect: bool, opts: ResourceOptions) -> None:
-        super().__init__("gatepost:disks:DiskKey", name, None, opts)
-        self.key = aws.kms.Key(
-            name,
-            description=f"{name}: data volumes",
-            enable_key_rotation=True,
-            deletion_window_in_days=DELETION_DAYS,
-            tags=named(name),
-            opts=ResourceOptions(parent=self, protect=protect),
-        )
-        aws.kms.Alias(
-            name,
-            name=f"alias/{name}",
-            target_key_id=self.key.key_id,
-            opts=ResourceOptions(parent=self),
-        )
-        self.register_outputs({"key": self.key.arn})
 
 
 def data_volume(
-    name: str, *, zone: str, size: int, key: DiskKey, protect: bool, opts: ResourceOptions
+    name: str, *, zone: str, size: int, key: Key, protect: bool, opts: ResourceOptions
 ) -> aws.ebs.Volume:
     """An encrypted gp3 volume of `size` GiB."""
     return aws.ebs.Volume(

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pulumi_aws as aws
 from pulumi import ComponentResource, Output, ResourceOptions
 
-from components.disks import DELETION_DAYS
+from components.keys import DELETION_DAYS
 from components.tags import named
 
 SERVICE = "dnssec-route53.amazonaws.com"

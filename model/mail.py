@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from model import ports
 from model.dns import outbound_name
+from model.outbound import DIRECT, RELAY, SMARTHOST
 from model.people import ROLES
 from model.settings import Environment
 
@@ -43,6 +45,12 @@ class Postfix:
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
     """Next hops that take everything else, in order; empty: delivered by MX."""
+    login: bool = False
+    """Whether the next hop outside wants a login, and TLS under its own name."""
+    bouncers: tuple[str, ...] = ()
+    """Hosts of our own whose bounces this host takes for anywhere, as they cannot send."""
+    drains: bool = False
+    """Whether it takes whatever else those still have queued for the Internet."""
     exit: bool = False
     """Whether the host hands mail to the Internet: there the traces of the inside are removed."""
     hidden: tuple[str, ...] = ()
@@ -51,6 +59,8 @@ class Postfix:
     """Names by which no stranger may greet, and in which none may have its sender."""
     blocklists: tuple[str, ...] = ()
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
+    port25_probes: tuple[str, ...] = ()
+    """MX hosts by which it tells a block of outbound port 25."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -100,12 +110,16 @@ class Postfix:
 
 
 def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) -> Postfix:
-    """A through-server: trusts the hub's address only, and only if mail leaves by the relays."""
+    """A through-server: trusts the hub's address only, and only if mail leaves by the relays.
+
+    With a smarthost it hands its own bounces to the hub: the login is no matter of the DMZ.
+    """
+    by_hub = settings.outbound == SMARTHOST
     return Postfix(
         role="relay",
         host=host,
         domains=settings.every_domain,
-        exit=True,
+        exit=not by_hub,
         hidden=(settings.hub.host,),
         own_names=(
             *settings.every_domain,
@@ -114,8 +128,10 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
             outbound_name(settings.domains[0]),
         ),
         blocklists=settings.blocklists,
-        trusted=(str(IPv4Network(hub)),) if settings.outbound == "relay" else (),
+        port25_probes=settings.port25_probes,
+        trusted=(str(IPv4Network(hub)),) if settings.outbound == RELAY else (),
         inside=str(hub),
+        outside=(f"[{hub}]",) if by_hub else (),
         public_ip=public_ip,
     )
 
@@ -126,15 +142,24 @@ def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
     `relays` are the relays' addresses, in the order in which they are tried: the first that
     answers takes the mail (postconf(5), relayhost).
     """
-    direct = settings.outbound == "direct"
+    primary, smarthost = settings.domains[0], settings.smarthost
+    own: dict[str, Any] = {}
+    if settings.outbound == RELAY:
+        own["outside"] = tuple(f"[{address}]:{ports.INSIDE}" for address in relays)
+    elif settings.outbound == DIRECT:
+        own["helo"] = outbound_name(primary)
+    elif smarthost:
+        own["outside"] = (f"[{smarthost.host}]:{smarthost.port}",)
+        own |= {"login": True, "drains": smarthost.drain, "helo": primary}
+        own["bouncers"] = tuple(str(address) for address in relays)
     return Postfix(
         role="hub",
         host=settings.hub.host,
         domains=settings.every_domain,
-        exit=settings.outbound != "relay",
+        exit=settings.outbound != RELAY,
         hidden=(settings.hub.host,),
-        outside=() if direct else tuple(f"[{address}]:{ports.INSIDE}" for address in relays),
-        helo=outbound_name(settings.domains[0]) if direct else "",
+        port25_probes=settings.port25_probes,
+        **own,
     )
 
 

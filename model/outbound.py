@@ -52,6 +52,12 @@ class Smarthost:
         "the name of its user and password, which `gatepost secret put` stores and no file holds",
         default="smarthost",
     )
+    drain: bool = setting(
+        fields.flag,
+        "whether it also takes what the relays still hold for the Internet, for the time after a "
+        "change from `relay`; otherwise that waits there, and only the relays' own bounces go",
+        default=False,
+    )
 
 
 def smarthost_problems(values: dict[str, Any]) -> Iterator[str]:

@@ -68,7 +68,7 @@ def environment_cost(settings: Environment) -> list[Item]:
         _item("NAT gateway", nats, NAT_GATEWAY * HOURS),
         _item("public IPv4 address", len(settings.relays) + nats, PUBLIC_ADDRESS * HOURS),
         _item("GiB of gp3", gibibytes, GP3),
-        _item("KMS key", 1 + settings.dns.dnssec, KEY),
+        _item("KMS key", 2 + settings.dns.dnssec, KEY),
         _item("hosted zone", len(new_zones), ZONE),
     ]
 

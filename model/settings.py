@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from model import fields
+from model import fields, ports
 from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
 from model.fields import SettingsError, setting
 from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
@@ -147,6 +147,11 @@ class Environment:
     def every_domain(self) -> tuple[str, ...]:
         """Every domain that takes mail: the mail domains, then the alias domains."""
         return (*self.domains, *self.alias_domains)
+
+    @property
+    def smarthost_port(self) -> int:
+        """The smarthost's port; the usual one where none is named."""
+        return self.smarthost.port if self.smarthost else ports.SUBMISSION
 
     @property
     def relay_hosts(self) -> tuple[str, ...]:

@@ -10,9 +10,10 @@ import pulumi_aws as aws
 from pulumi import InvokeOptions, Output, ResourceOptions
 
 from components.directory import DirectoryPart, reader_policy, software_object
-from components.disks import DiskKey, data_volume
+from components.disks import data_volume
 from components.firewall import Groups
 from components.host import MailHost
+from components.keys import Key
 from components.network import BranchNetwork
 from components.shell import Shell
 from model import addressing, contract, directory, flows, mail
@@ -133,7 +134,7 @@ def _declare(
 
 
 def _volumes(name: str, settings: Branch, opts: ResourceOptions) -> dict[str, aws.ebs.Volume]:
-    key = DiskKey(f"{name}-disks", protect=settings.protect, opts=opts)
+    key = Key(f"{name}-disks", purpose="data volumes", protect=settings.protect, opts=opts)
     sizes = {"queue": settings.disks.queue, "mail": settings.disks.mail}
     return {
         purpose: data_volume(

@@ -7,17 +7,18 @@ from typing import Any
 
 import pulumi
 import pulumi_aws as aws
-from pulumi import InvokeOptions, Output, ResourceOptions
+from pulumi import Input, InvokeOptions, Output, ResourceOptions
 
 from components.acl import NetworkAcl
 from components.directory import DirectoryBucket, DirectoryPart, reader_policy, software_object
-from components.disks import DiskKey, data_volume
+from components.disks import data_volume
 from components.firewall import Groups
 from components.host import MailHost
+from components.keys import Key
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, contract, directory, flows, mail
+from model import acl, addressing, contract, directory, flows, mail, secrets
 from model.people import People
 from model.prices import CERTIFICATES_DISK
 from model.settings import Environment, Hub, Relay
@@ -74,7 +75,8 @@ class _Build:
             public_key=settings.administrator_key,
             opts=self.opts,
         )
-        self.disk_key = DiskKey(f"{self.name}-disks", protect=settings.protect, opts=self.opts)
+        self.disk_key = self._key(f"{self.name}-disks", "data volumes")
+        self.secrets_key = self._key(secrets.key_name(stack), "secrets of the hosts")
         self.addresses = {
             relay.host: aws.ec2.Eip(
                 self._host_name(relay.host),
@@ -93,10 +95,15 @@ class _Build:
         """The name of a host's resources: its label, which stays when other hosts come and go."""
         return f"{self.name}-{host.partition('.')[0]}"
 
+    def _key(self, name: str, purpose: str) -> Key:
+        return Key(name, purpose=purpose, protect=self.settings.protect, opts=self.opts)
+
     def _fences(self) -> list[pulumi.Resource]:
         """Security groups, and the DMZ's network ACL."""
         settings, vpc_id = self.settings, self.network.vpc.id
-        firewall = flows.environment_firewall(settings.outbound, settings.branches)
+        firewall = flows.environment_firewall(
+            settings.outbound, settings.branches, settings.smarthost_port
+        )
         groups = Groups(self.name, vpc_id=vpc_id, firewall=firewall, opts=self.opts)
         self.groups = groups.groups
         dmz = {zone[-1]: net.id for zone, net in zip(settings.zones, self.network.dmz, strict=True)}
@@ -157,7 +164,8 @@ class _Build:
         )
 
     def _document(self, postfix: mail.Postfix, volumes: Mapping[str, str]) -> str:
-        return render.cloud_config(postfix, self._reader(postfix.role), volumes)
+        login = secrets.login(self.stack, self.settings)
+        return render.cloud_config(postfix, self._reader(postfix.role), volumes, login=login)
 
     def _host(
         self,
@@ -256,8 +264,22 @@ class _Build:
             birth=self._birth(settings.hub, postfix, tuple(volumes)),
             subnet_id=self.network.private[0].id,
             private_ip=str(self.plan.hub),
-            policies={"directory": self._policy(flows.HUB, directory.PEOPLE)},
+            policies=self._hub_policies(),
         )
+
+    def _hub_policies(self) -> dict[str, Input[str]]:
+        policies: dict[str, Input[str]] = {"directory": self._policy(flows.HUB, directory.PEOPLE)}
+        if secrets.login(self.stack, self.settings):
+            policies["secrets"] = self.secrets_key.key.arn.apply(
+                lambda key: secrets.reader_policy(
+                    self.stack,
+                    flows.HUB,
+                    region=self.settings.region,
+                    account=self.account,
+                    key=key,
+                )
+            )
+        return policies
 
     @property
     def _hub_nat(self) -> aws.ec2.Eip:
@@ -328,6 +350,8 @@ class _Build:
             "domains": list(settings.domains),
             "alias_domains": dict(settings.alias_domains),
             "outbound": settings.outbound,
+            "smarthost": settings.smarthost.host if settings.smarthost else "",
+            "smarthost_port": settings.smarthost_port,
             "network": str(settings.network),
             "branches": str(settings.branches),
             "hosts": [*relays, hub],

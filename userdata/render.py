@@ -15,7 +15,7 @@ from model import ports
 from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
-from userdata import outside, software
+from userdata import outbound, outside, software
 from userdata.files import entry, machine, templates
 from userdata.software import PROGRAMS, UNITS
 
@@ -78,6 +78,7 @@ def main_cf(postfix: Postfix) -> str:
         mailbox_uid=MAILBOX_UID,
         chain_files=outside.chain_files(postfix),
         tls_policy=outside.TLS_POLICY,
+        smarthost=outbound.SMARTHOST,
     )
 
 
@@ -101,11 +102,12 @@ def cloud_config(
     directory: Directory,
     volumes: Mapping[str, str],
     certificates: Certificates | None = None,
+    login: str = "",
 ) -> str:
     """The cloud-config document of one host; the order of its steps is the order of cloud-init.
 
     `volumes` are the ids of its data volumes by purpose, as in MOUNTS; `certificates` are those
-    that it has to obtain.
+    that it has to obtain, `login` the parameter of its login at a smarthost.
 
     Files are written before packages are installed, but Postfix's after (`defer`), so that the
     package's own installation cannot touch them; what all hosts of a role share is fetched then,
@@ -118,7 +120,7 @@ def cloud_config(
         "prefer_fqdn_over_hostname": True,
         "manage_etc_hosts": True,
         "package_update": True,
-        "packages": [*PACKAGES, *outside.packages(postfix)],
+        "packages": [*PACKAGES, *outside.packages(postfix), *outbound.packages(postfix)],
         "write_files": [
             entry(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
             entry(FETCHER, machine("gatepost_software.py"), mode="0755"),
@@ -126,6 +128,7 @@ def cloud_config(
             *(_mailbox_files() if postfix.keeps_mail else ()),
             *_volume_files(volumes),
             *outside.files(postfix, certificates, bucket=directory.bucket, region=directory.region),
+            *outbound.files(postfix, region=directory.region, login=login),
             *(
                 entry(f"/etc/postfix/{name}", content, late=True)
                 for name, content in postfix_files(postfix).items()
@@ -175,8 +178,10 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
         "systemctl daemon-reload",
         *outside.resolver_steps(postfix),
         *outside.service_steps(postfix),
+        *outbound.steps(postfix),
         f"systemctl enable {' '.join(units)}",
-        "systemctl restart nftables.service systemd-journald.service chrony.service",
+        "systemctl restart nftables.service systemd-journald.service chrony.service"
+        " systemd-sysctl.service",
         "systemctl start --no-block gatepost-directory.service",
     )
 

@@ -33,6 +33,8 @@ EVERYWHERE = {
     "/etc/apt/apt.conf.d/52gatepost": "apt.conf",
     "/etc/chrony/sources.d/amazon.sources": "amazon.sources",
     "/etc/systemd/journald.conf.d/gatepost.conf": "journald.conf",
+    "/etc/sysctl.d/60-gatepost.conf": "sysctl.conf",
+    f"{PROGRAMS}/gatepost_alarms.py": "gatepost_alarms.py",
 }
 """Path on the machine and file in userdata/machine of what every host has."""
 
@@ -42,6 +44,9 @@ MAIL_EXIT = {
     f"{UNITS}/unbound.service.d/gatepost.conf": "unbound-service.conf",
     f"{PROGRAMS}/gatepost-tls-policy": "gatepost_tls_policy.py",
     f"{UNITS}/gatepost-tls-policy.service": "gatepost-tls-policy.service",
+    f"{PROGRAMS}/gatepost-port25": "gatepost_port25.py",
+    f"{UNITS}/gatepost-port25.service": "gatepost-port25.service",
+    f"{UNITS}/gatepost-port25.timer": "gatepost-port25.timer",
 }
 """The same of what a host needs to send to the Internet by itself; in use where it does."""
 
@@ -57,9 +62,16 @@ FACE = {
 }
 """The same of what strangers meet at a relay."""
 
+SECRETS = {
+    f"{PROGRAMS}/gatepost-secrets": "gatepost_secrets.py",
+    f"{UNITS}/gatepost-secrets.service": "gatepost-secrets.service",
+    f"{UNITS}/gatepost-secrets.timer": "gatepost-secrets.timer",
+}
+"""The same of what a host needs to log in at a smarthost; in use where it does."""
+
 ROLES: dict[str, dict[str, str]] = {
     "relay": {**MAIL_EXIT, **FACE},
-    "hub": MAIL_EXIT,
+    "hub": {**MAIL_EXIT, **SECRETS},
     "branch": {},
 }
 """The same of what only the hosts of one role have."""
@@ -90,6 +102,8 @@ def archive(role: str) -> Archive:
             content = (HERE / name).read_bytes()
             member = tarfile.TarInfo(path.lstrip("/"))
             member.size = len(content)
-            member.mode = 0o755 if path.startswith(f"{PROGRAMS}/") else 0o644
+            # What programs import lies beside them, where Python looks first.
+            program = path.startswith(f"{PROGRAMS}/") and not path.endswith(".py")
+            member.mode = 0o755 if program else 0o644
             tar.addfile(member, io.BytesIO(content))
     return Archive(role=role, content=gzip.compress(tape.getvalue(), compresslevel=9, mtime=0))

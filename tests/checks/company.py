@@ -109,6 +109,7 @@ class Company:
             "dev": {
                 "kind": "environment",
                 "outbound": "relay",
+                "smarthost_port": 587,
                 "network": "10.0.0.0/16",
                 "branches": str(BRANCHES),
                 "nat": NAT_PUBLIC,

@@ -31,6 +31,7 @@ def outputs(outbound: str = "relay", *, branch: bool = True) -> dict[str, dict[s
             "kind": "environment",
             "domains": ["example.jp", "example.co.jp"],
             "outbound": outbound,
+            "smarthost_port": 587,
             "network": "10.1.0.0/16",
             "branches": "192.168.0.0/16",
             "hosts": [RELAY, HUB],

@@ -80,7 +80,7 @@ def test_the_login_is_for_root_alone_and_what_has_waited_goes(
     missing.error = refusal("ParameterNotFound")
     look(SETTINGS, tables, missing)
     assert look(SETTINGS, tables, Ssm()) == ""
-    assert in_force(tables) == {"login": f"{NEXTHOP} {LOGIN}\n", "route": f"* smtp:{NEXTHOP}\n"}
+    assert in_force(tables) == {"login": f"{NEXTHOP} {LOGIN}\n", "route": ""}
     assert {f.stat().st_mode & 0o777 for f in tables.root.glob("login")} == {0o600}
     assert run[-1] == ["postqueue", "-f"]
     assert not any(LOGIN in word for command in run for word in command)

@@ -69,7 +69,7 @@ def fetch(settings: Settings, ssm: Any) -> str:
 
 
 class Tables:
-    """Postfix's two tables: `login` for root's eyes, `route` for what is not ours."""
+    """Postfix's two tables: `login`, and `route`, which holds mail back while there is none."""
 
     def __init__(self, root: Path, nexthop: str) -> None:
         self.root = root
@@ -90,7 +90,7 @@ class Tables:
     def install(self, secret: str) -> bool:
         """Put a secret in force; whether that changed anything."""
         changed = self._put("login", f"{self.nexthop} {secret}\n")
-        return self._put("route", f"* smtp:{self.nexthop}\n") or changed
+        return self._put("route", "") or changed
 
     def _put(self, name: str, content: str) -> bool:
         """Replace a table as a whole, if it differs."""
