@@ -13,8 +13,8 @@ def checks(_: Scene) -> list[Check]:
         names,
         banner,
         unknown_recipient,
-        relay_attempts,
         role_addresses,
+        machines_write,
         behind_the_edge,
         no_account,
     ]
@@ -47,9 +47,13 @@ def banner(scene: Scene) -> str:
     """a relay's banner is its name, without software or version"""
     outside = scene.outside[0].name
     for relay in scene.relays:
-        greeting = dialogue(scene, outside, relay.public_ip)[0]
-        wanted = f"220 {relay.name} ESMTP"
-        expect(greeting == wanted, f"the banner should be {wanted!r}, is {greeting!r}")
+        # A newcomer sees the first line twice, with a pause in between (postscreen(8)).
+        greeting = set(dialogue(scene, outside, relay.public_ip)[0].split("\n"))
+        wanted = f"{relay.name} ESMTP"
+        expect(
+            {line[4:] for line in greeting} == {wanted},
+            f"the banner should be {wanted!r}, is {sorted(greeting)}",
+        )
     return f"{len(scene.relays)} of {len(scene.relays)}"
 
 
@@ -68,39 +72,6 @@ def unknown_recipient(scene: Scene) -> str:
     return "550 5.1.1 in every mail domain"
 
 
-def relay_attempts(scene: Scene) -> str:
-    """no form of relay attempt from outside is accepted"""
-    outside, other = scene.outside
-    domain = scene.domains[0]
-    victim = f"b@{other.domain}"
-    forms = (
-        victim,
-        f"b%{other.domain}@{domain}",
-        f"{other.domain}!b@{domain}",
-        f"b%{other.domain}",
-        f'"{victim}"',
-        f'"{victim}"@{domain}',
-        f"@{domain}:{victim}",
-        f"b@[{other.address}]",
-        f"x@anything.{domain}",
-        f"taro@{scene.hub.name}",
-        f"taro@[{scene.hub.private_ip}]",
-        f"nobody@[{scene.relay.public_ip}]",
-        f"nobody@{scene.relay.name}",
-        f"root@localhost.{domain}",
-    )
-    for sender in (f"a@{outside.domain}", f"taro@{domain}", ""):
-        for form in forms:
-            reply = rcpt(scene, outside.name, scene.relay.public_ip, sender, form)
-            expect(
-                reply[:3] in ("550", "554", "501", "553"),
-                f"from <{sender}> to <{form}> should be refused for good, heard {reply!r}",
-            )
-    plain = rcpt(scene, outside.name, scene.relay.public_ip, f"a@{outside.domain}", victim)
-    expect(plain.startswith("554 5.7.1 "), f"to <{victim}> should hear 554, heard {plain!r}")
-    return f"{len(forms)} forms from 3 senders refused, plain relaying with 554"
-
-
 def role_addresses(scene: Scene) -> str:
     """postmaster and abuse are taken at every domain, the relay's name and its address literal"""
     outside, operator = scene.outside[0], f"taro@{scene.domains[0]}"
@@ -116,6 +87,20 @@ def role_addresses(scene: Scene) -> str:
     found = [copy.address for copy in wait_for(scene, word, {operator})]
     expect(found == [operator], f"postmaster@{scene.relay.name} reached {found}")
     return f"{count} addresses; one followed to {operator}"
+
+
+def machines_write(scene: Scene) -> str:
+    """what is written to root and MAILER-DAEMON of any host reaches the operator"""
+    operator = f"taro@{scene.domains[0]}"
+    sent = {
+        send(scene, host.name, "root", recipient): f"{recipient} on {host.name}"
+        for host in scene.hosts
+        for recipient in ("root", "MAILER-DAEMON", f"root@{host.name}", f"postmaster@{host.name}")
+    }
+    for word, what in sent.items():
+        found = [copy.address for copy in wait_for(scene, word, {operator})]
+        expect(found == [operator], f"{what} reached {found}")
+    return f"{len(sent)} addresses on {len(scene.hosts)} hosts, all followed to {operator}"
 
 
 def behind_the_edge(scene: Scene) -> str:

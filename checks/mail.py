@@ -106,6 +106,15 @@ def way(hops: Sequence[Hop]) -> str:
     return " → ".join(hop if isinstance(hop, str) else " or ".join(sorted(hop)) for hop in hops)
 
 
+def files(scene: Scene) -> set[tuple[str, str]]:
+    """Every message file in any mailbox, inside and outside, with its host."""
+    found = set()
+    for host, root in _mail_roots(scene):
+        argv = ["find", root, "-type", "f", "(", "-path", "*/new/*", "-o", "-path", "*/cur/*", ")"]
+        found |= {(host, path) for path in scene.run(host, argv).out.splitlines()}
+    return found
+
+
 def _mail_roots(scene: Scene) -> list[tuple[str, str]]:
     inside = [(host.name, INSIDE_MAIL) for host in scene.hosts if host.role != "relay"]
     return inside + [(host.name, OUTSIDE_MAIL) for host in scene.outside]

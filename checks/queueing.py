@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ def relay_down(scene: Scene) -> str:
             inwards = [outside.host, others, scene.hub.name]
             follow(scene, outside, f"a@{outside.domain}", f"hanako@{domain}", inwards)
             if not scene.direct:
-                outwards = [scene.hub.name, others, outside.host]
+                outwards = [others, outside.host]
                 follow(scene, scene.hub, f"taro@{domain}", f"e@{outside.domain}", outwards)
     return f"each of {len(scene.relays)} in turn, both ways"
 
@@ -86,6 +87,15 @@ def wait_until(scene: Scene, condition: Callable[[], bool], what: str) -> None:
         if time.monotonic() > deadline:
             raise Failed(f"waited {scene.limit:g} s for {what}")
         time.sleep(0.1)
+
+
+def queue_ids(scene: Scene) -> set[tuple[str, str]]:
+    """Every message in any queue, inside and outside, by host and queue id."""
+    return {
+        (host.name, json.loads(line)["queue_id"])
+        for host in [*scene.hosts, *scene.outside]
+        for line in scene.run(host.name, ["postqueue", "-j"]).out.splitlines()
+    }
 
 
 def _queued(scene: Scene, recipient: str) -> list[str]:

@@ -24,8 +24,8 @@ def checks(scene: Scene) -> list[Check]:
 
 
 def _out(scene: Scene) -> list[Hop]:
-    """The hops from the hub to the Internet's edge."""
-    return [scene.hub.name] if scene.direct else [scene.hub.name, scene.relay.name]
+    """What the Internet sees of the way out: the exit alone, under its public name."""
+    return [f"out.{scene.domains[0]}" if scene.direct else scene.relay.name]
 
 
 def inbound(scene: Scene) -> str:
@@ -56,7 +56,7 @@ def seen_outside(scene: Scene) -> str:
     receiver, domain = scene.outside[0], scene.domains[0]
     hops: list[Hop] = [*_out(scene), receiver.host]
     copy = follow(scene, scene.hub, f"taro@{domain}", f"c@{receiver.domain}", hops)
-    name = f"out.{domain}" if scene.direct else scene.relay.name
+    [name] = _out(scene)
     address = scene.environment["nat"] if scene.direct else scene.relay.public_ip
     seen = copy.message.get_all("Received", [])[0]
     wanted = f"from {name} ({name} [{address}])"
@@ -104,7 +104,7 @@ def branch_outbound(scene: Scene) -> str:
     """branch → hub → Internet"""
     assert scene.branch
     receiver = scene.outside[0]
-    hops: list[Hop] = [scene.branch.name, *_out(scene), receiver.host]
+    hops: list[Hop] = [*_out(scene), receiver.host]
     follow(scene, scene.branch, f"jiro@{scene.domains[0]}", f"d@{receiver.domain}", hops)
     return way(hops)
 

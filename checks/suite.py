@@ -107,11 +107,26 @@ def all_checks(scene: Scene) -> list[Check]:
 
     The ones that disturb come after those that measure; the logs are read last.
     """
-    from checks import edge, firewall, logs, machines, queueing, routes
+    from checks import (
+        edge,
+        firewall,
+        leaving,
+        logs,
+        machines,
+        queueing,
+        routes,
+        sizes,
+        strangers,
+        vectors,
+    )
 
     return [
         *routes.checks(scene),
         *edge.checks(scene),
+        *strangers.checks(scene),
+        *vectors.checks(scene),
+        *leaving.checks(scene),
+        *sizes.checks(scene),
         *firewall.checks(scene),
         *machines.checks(scene),
         *queueing.checks(scene),

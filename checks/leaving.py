@@ -1,0 +1,99 @@
+"""What leaves for the Internet: nothing of it names or numbers anything inside."""
+
+from __future__ import annotations
+
+import re
+
+from checks.deployment import MailHost
+from checks.mail import Copy, send, token, wait_for
+from checks.queueing import queue_ids, wait_until, without_postfix
+from checks.suite import Check, Failed, Scene, expect
+
+_INSIDE = re.compile(
+    r"(?<![\d.])(10\.\d{1,3}|192\.168|172\.(1[6-9]|2\d|3[01]))\.\d{1,3}\.\d{1,3}(?![\d.]*\d)"
+)
+"""Private addresses (RFC 1918)."""
+
+_MACHINE = "10.20.30.40"
+"""The address of a person's own machine, as a web mail program would tell it."""
+
+
+def checks(scene: Scene) -> list[Check]:
+    """Messages and bounces as the Internet sees them; bounces need a host to be away."""
+    return [messages, relay_bounce, *([hub_bounce] if scene.branch else [])]
+
+
+def messages(scene: Scene) -> str:
+    """a message on the Internet tells no name or address of the inside"""
+    outside, domain = scene.outside[1], scene.domains[0]
+    writers = [(scene.hub, "taro"), *([(scene.branch, "jiro")] if scene.branch else [])]
+    for host, user in writers:
+        word, recipient = token(), f"{user}@{outside.domain}"
+        # A program that makes its Message-ID of the host's name, and web mail.
+        text = (
+            f"From: {user}@{domain}\nTo: {recipient}\nSubject: {word}\n"
+            f"Message-ID: <{word}@{host.name}>\nX-Originating-IP: [{_MACHINE}]\n\n{word}\n"
+        )
+        argv = ["sendmail", "-i", "-f", f"{user}@{domain}", recipient]
+        expect(scene.run(host.name, argv, stdin=text).code == 0, f"sendmail on {host.name} failed")
+        [own] = wait_for(scene, word, {recipient})
+        _tells_nothing(scene, own)
+        plain = send(scene, host.name, f"{user}@{domain}", recipient)
+        [copy] = wait_for(scene, plain, {recipient})
+        _tells_nothing(scene, copy)
+        expect(copy.message["Message-ID"], f"a message of {host.name} should have a Message-ID")
+    return f"{2 * len(writers)} messages from {', '.join(host.name for host, _ in writers)}"
+
+
+def relay_bounce(scene: Scene) -> str:
+    """a bounce of the relay tells a stranger no name or address of the inside"""
+    return _bounce(scene, f"hanako@{scene.domains[0]}", scene.hub, [*scene.relays])
+
+
+def hub_bounce(scene: Scene) -> str:
+    """a bounce of the hub tells a stranger no name or address of the inside"""
+    assert scene.branch
+    return _bounce(scene, f"jiro@{scene.domains[0]}", scene.branch, [scene.hub])
+
+
+def _bounce(scene: Scene, recipient: str, away: MailHost, holders: list[MailHost]) -> str:
+    """Send from outside while the last host is away, have the one before it give up, and read."""
+    outside = scene.outside[0]
+    sender = f"{token()}@{outside.domain}"
+    before = queue_ids(scene)
+    with without_postfix(scene, away.name):
+        word = send(scene, outside.name, sender, recipient)
+        names = {holder.name for holder in holders}
+
+        def stuck() -> set[tuple[str, str]]:
+            return {(host, id) for host, id in queue_ids(scene) - before if host in names}
+
+        wait_until(scene, lambda: bool(stuck()), f"a queue on {' or '.join(names)}")
+        [(holder, number)] = stuck()
+        # Given up as if its lifetime were over (postsuper(1), -f).
+        _wait_deferred(scene, holder, number)
+        scene.run(holder, ["postsuper", "-f", number])
+        found = wait_for(scene, sender, {sender})
+    [copy] = found
+    said = copy.message.as_string()
+    expect(word in said, f"the bounce should return the message {word}")
+    expect(copy.message.get_content_type() == "multipart/report", f"no bounce: {said[:200]}")
+    _tells_nothing(scene, copy)
+    return f"{holder} gave up; {outside.host} has its report"
+
+
+def _wait_deferred(scene: Scene, host: str, number: str) -> None:
+    def deferred() -> bool:
+        lines = scene.run(host, ["postqueue", "-j"]).out.splitlines()
+        return any(number in line and '"deferred"' in line for line in lines)
+
+    wait_until(scene, deferred, f"{number} to be deferred on {host}")
+
+
+def _tells_nothing(scene: Scene, copy: Copy) -> None:
+    """Fail if a copy on the Internet holds anything of the inside."""
+    inside = "|".join(re.escape(host.name) for host in scene.hosts if host.role != "relay")
+    names = re.compile(rf"(?<![A-Za-z0-9-])({inside})(?![A-Za-z0-9-])")
+    for line in copy.message.as_string().splitlines():
+        if found := names.search(line) or _INSIDE.search(line):
+            raise Failed(f"{copy.address} on {copy.host} reads {found[0]} in {line.strip()!r}")
