@@ -108,6 +108,7 @@ def all_checks(scene: Scene) -> list[Check]:
     The ones that disturb come after those that measure; the logs are read last.
     """
     from checks import (
+        alarms,
         edge,
         firewall,
         leaving,
@@ -131,6 +132,7 @@ def all_checks(scene: Scene) -> list[Check]:
         *machines.checks(scene),
         *queueing.checks(scene),
         *logs.checks(scene),
+        *alarms.checks(scene),
     ]
 
 

@@ -6,16 +6,19 @@ import argparse
 import json
 import os
 import resource
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
+from checks.alarms import standing
 from checks.ready import wait_ready
 from checks.suite import Failed, Verdict, run_suite
 from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.reality import aws_environment
 from lab.session import Lab, Says
 from lab.stackfile import family
 
@@ -66,11 +69,25 @@ def apply(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """Who is up, and how to reach them."""
     lab, _ = _lab(arguments)
+    rows = hosts.statuses(lab)
+    alarms = standing(Twin(lab), [row.name for row in rows if row.instance and row.running])
     if arguments.json:
-        rows = [asdict(row) for row in hosts.statuses(lab)]
-        print(json.dumps({"stacks": lab.record["stacks"], "hosts": rows}))
-    else:
-        print(_hosts(lab))
+        told = {"stacks": lab.record["stacks"], "hosts": [asdict(row) for row in rows]}
+        print(json.dumps(told | {"alarms": alarms}))
+        return 0
+    print(_hosts(lab))
+    for host, texts in alarms.items():
+        for name, text in texts.items():
+            print(f"ALARM  {host}  {name}: {text}")
+    return 0
+
+
+def environment(arguments: argparse.Namespace) -> int:
+    """How any client of AWS reaches the lab's account: `eval "$(gatepost lab env)"`."""
+    lab, _ = _lab(arguments)
+    for name, value in aws_environment(lab.record["region"], lab.record["endpoint"]).items():
+        if name.startswith("AWS_"):
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 

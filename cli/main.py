@@ -11,6 +11,7 @@ from checks.suite import Failed
 from cli import commands
 from cli.fault import add_parser as add_fault_parser
 from cli.image import update as image_update
+from cli.secret import put as secret_put
 from cli.words import complain
 from lab.errors import LabError
 
@@ -71,7 +72,20 @@ def _parser() -> argparse.ArgumentParser:
     update.add_argument("stack", metavar="STACK")
     update.add_argument("host", metavar="HOST")
     update.set_defaults(run=lambda arguments: image_update(arguments, commands.PROJECT))
+    _secret_commands(areas)
     return parser
+
+
+def _secret_commands(areas: argparse._SubParsersAction) -> None:
+    secret = areas.add_parser("secret", help="secrets, which no file and no state holds")
+    put = secret.add_subparsers(required=True, metavar="COMMAND").add_parser(
+        "put",
+        help="store a secret that the stack's settings name, such as smarthost",
+        description="Reads user:password from a prompt, or from standard input.",
+    )
+    put.add_argument("stack", metavar="STACK")
+    put.add_argument("name", metavar="NAME")
+    put.set_defaults(run=lambda arguments: secret_put(arguments, commands.PROJECT))
 
 
 def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
@@ -84,6 +98,10 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     apply.add_argument("--refresh", action="store_true", help="read the real state first")
     status = commands_of.add_parser("status", help="hosts, roles, addresses, how to reach them")
     status.set_defaults(run=commands.status)
+    environment = commands_of.add_parser(
+        "env", help='the lab\'s AWS account for any client: eval "$(gatepost lab env)"'
+    )
+    environment.set_defaults(run=commands.environment)
     execute = commands_of.add_parser("exec", help="run a command on a host: exec HOST -- CMD…")
     execute.set_defaults(run=commands.execute)
     execute.add_argument("host", metavar="HOST")
@@ -93,7 +111,7 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     fault = add_fault_parser(commands_of, commands.fault)
     down = commands_of.add_parser("down", help="end the lab; nothing stays")
     down.set_defaults(run=commands.down)
-    for command in (apply, status, execute, check, fault, down):
+    for command in (apply, status, environment, execute, check, fault, down):
         command.set_defaults(left=STAYS)
     for command in (apply, status, check, fault):
         command.add_argument("--json", action="store_true", help="for machines")

@@ -7,10 +7,15 @@ them (`gatepost secret put`), so that they are in no file, no state and no user 
 from __future__ import annotations
 
 import json
+import re
 
 from model.flows import HUB
 from model.outbound import SMARTHOST
 from model.settings import Environment
+
+LOGIN = re.compile(r"[!-9;-~]+:[!-~]([ -~]*[!-~])?")
+"""user:password in printable ASCII, without a space at its ends; `:` ends the user (postconf(5),
+smtp_sasl_password_maps). The machine looks again."""
 
 
 def path(stack: str, role: str) -> str:
