@@ -76,7 +76,7 @@ def find(lab: Lab, name: str) -> Instance | plan.OutsideHost:
     for instance in instances:
         if name in (instance.name, instance.name.partition(".")[0], instance.id):
             return instance
-    for host in plan.HOSTS:
+    for host in plan.MACHINES:
         if name in (host.namespace, host.host):
             return host
     known = [item.name for item in instances] + [host.namespace for host in plan.MAIL_HOSTS]

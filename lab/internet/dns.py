@@ -20,9 +20,9 @@ from lab.world.model import World, Zone
 
 TTL = 60
 """Seconds, for the lab's own records: short, so that a cache never outlives a change for long."""
-_SERVER = absolute(NAMES.host)
+SERVER = absolute(NAMES.host)
 """Who serves each zone that names no servers of its own."""
-SOA = f"{_SERVER} hostmaster.{_SERVER} 1 1800 900 604800 {TTL}"
+SOA = f"{SERVER} hostmaster.{SERVER} 1 1800 900 604800 {TTL}"
 
 FOLDER = "/etc/lab/knot"
 """Where knotd finds its files, as seen from the machine it runs on."""
@@ -56,7 +56,8 @@ def served(
 
     `mirror_names` are host names of Debian's archive, which lead to the mirror. `entries` are the
     values of the DS records by which the root vouches for signed zones, `outside` more lines for
-    zones of the lab's own (an outside host's domain, or the root), both by absolute name.
+    zones of the lab's own, both by absolute name: for an outside host's domain, for the root, or a
+    whole zone of any other name.
 
     Raises:
         ZoneError: a hosted zone is malformed, there twice, or takes a name of an outside host.
@@ -68,10 +69,11 @@ def served(
     for host in MAIL_HOSTS:
         name = absolute(host.domain or "")
         zones[name] = master_file([*_mail_domain(host), *more.get(name, ())])
+    zones |= {name: master_file(lines) for name, lines in more.items() if name not in {*zones, "."}}
     servers = {name: name_servers(zone) for name, zone in delegated.items()}
     delegations = []
     for name in (zone for zone in zones if not _lies_within_another(zone, zones)):
-        delegations += [f"{name} {TTL} IN NS {ns}" for ns in servers.get(name, (_SERVER,))]
+        delegations += [f"{name} {TTL} IN NS {ns}" for ns in servers.get(name, (SERVER,))]
         delegations += [f"{name} {TTL} IN DS {ds}" for ds in (entries or {}).get(name, ())]
     own = set(_own_names(world, mirror_names))
     own |= {(ns, "A", NAMES.address) for names in servers.values() for ns in names}
@@ -175,7 +177,7 @@ def _mail_domain(host: OutsideHost) -> Lines:
     domain = absolute(host.domain or "")
     return [
         f"{domain} {TTL} IN SOA {SOA}",
-        f"{domain} {TTL} IN NS {_SERVER}",
+        f"{domain} {TTL} IN NS {SERVER}",
         f"{domain} {TTL} IN MX 10 {absolute(host.host)}",
         f'{domain} {TTL} IN TXT "v=spf1 mx -all"',
         # Without a policy of its own the host name in HELO would have no SPF (RFC 7208, 2.3).

@@ -2,7 +2,11 @@
 
 A host accepts mail for its domain, whatever the local part, and keeps each message as one file of a
 Maildir, `/var/mail/<domain>/<user>/new/` (user: the local part in lower case, up to a `+`). Some
-local parts are refused instead, for tests: see REFUSALS. It sends to the world by MX.
+local parts are refused instead, for tests: see REFUSALS. It sends to the world by MX. A strict host
+judges what strangers send: see `lab.internet.outside.receiver`, and its VERDICTS.
+
+`sts-check DOMAIN` on any of them tells whether a sender that honours MTA-STS would send there;
+`posttls-finger -l dane DOMAIN` (posttls-finger(1)) the same of DANE.
 """
 
 from __future__ import annotations
@@ -11,9 +15,11 @@ import io
 import subprocess
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from lab.internet.machine import Machine, MachineError
 from lab.internet.plan import MAIL_HOSTS, OutsideHost
+from lab.waiting import wait_for
 
 REFUSALS: Mapping[str, str] = {
     "nobody": "550 5.1.1 No such user here",
@@ -30,11 +36,24 @@ RETRY = 5
 """Seconds between attempts for deferred mail; Postfix's default (minimal_backoff_time, 300) would
 let a test wait for minutes."""
 
+VERDICTS = "/var/log/verdicts"
+"""At a strict host: a line of JSON for each message that it judged."""
+OUTSIDE = Path(__file__).with_name("outside")
+"""Programs for the hosts, run by Debian's own Python with Debian's own libraries."""
+STS_CHECK = "/usr/local/bin/sts-check"
+RECEIVER = "/usr/local/lib/receiver.py"
+RECEIVER_PORT = 8025
+RECEIVER_LIMIT = 630
+"""Seconds that Postfix waits for the receiver's verdict: a bit more than that may take its time."""
+
+RELOAD_LIMIT = 20.0
+"""Seconds; `postfix reload` takes about one."""
+
 MAILDIRS = "/var/mail"
 _DELIVER = "/usr/local/lib/maildir"
-_TLS_FILE = "/etc/postfix/tls.pem"
+TLS_FILE = "/etc/postfix/tls.pem"
 _REFUSALS_FILE = "/etc/postfix/refusals"
-_TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
+TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 
 _DELIVER_SCRIPT = f"""#!/bin/sh
 # Delivers standard input into the Maildir of user $2 at domain $1 (exits: sysexits.h).
@@ -87,17 +106,23 @@ def main_cf(host: OutsideHost) -> str:
         "message_size_limit": str(MESSAGE_SIZE_LIMIT),
         "mailbox_size_limit": "0",
         "smtpd_tls_security_level": "may",
-        "smtpd_tls_chain_files": _TLS_FILE,
+        "smtpd_tls_chain_files": TLS_FILE,
         "smtpd_tls_received_header": "yes",
         "smtpd_tls_loglevel": "1",
         "smtp_tls_security_level": "may",
-        "smtp_tls_CAfile": _TRUST_STORE,
+        "smtp_tls_CAfile": TRUST_STORE,
         "smtp_tls_loglevel": "1",
         "minimal_backoff_time": f"{RETRY}s",
         "maximal_backoff_time": f"{RETRY}s",
         "queue_run_delay": f"{RETRY}s",
         "maillog_file": "/dev/stdout",
     }
+    if host.strict:
+        settings |= {
+            "smtpd_milters": f"inet:127.0.0.1:{RECEIVER_PORT}",
+            "milter_content_timeout": f"{RECEIVER_LIMIT}s",
+            "milter_default_action": "tempfail",
+        }
     return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
 
@@ -112,9 +137,11 @@ def files(
     return {
         "/etc/postfix/main.cf": (main_cf(host).encode(), 0o644),
         _REFUSALS_FILE: (refusals.encode(), 0o644),
-        _TLS_FILE: (certificate, 0o600),
-        _TRUST_STORE: (trust_store, 0o644),
+        TLS_FILE: (certificate, 0o600),
+        TRUST_STORE: (trust_store, 0o644),
         _DELIVER: (_DELIVER_SCRIPT.encode(), 0o755),
+        STS_CHECK: (b"#!/usr/bin/python3\n" + (OUTSIDE / "sts_check.py").read_bytes(), 0o755),
+        RECEIVER: ((OUTSIDE / "receiver.py").read_bytes(), 0o644),
         "/etc/mailname": (f"{host.domain}\n".encode(), 0o644),
         # By itself the host knows its own name only; all else is in the DNS.
         "/etc/hosts": (
@@ -143,6 +170,30 @@ def prepare_postfix(machine: Machine, host: OutsideHost) -> None:
     warnings = machine.run(["postconf", "-n"], check=True).stderr.decode().strip()
     if warnings:
         raise MachineError(f"machine {machine.name}: main.cf is not right: {warnings}")
+
+
+def receiver_argv(host: OutsideHost) -> list[str]:
+    """The command line of a strict host's milter."""
+    return ["python3", RECEIVER, f"inet:{RECEIVER_PORT}@127.0.0.1", host.host, VERDICTS]
+
+
+def show_certificate(machine: Machine, certificate: bytes) -> None:
+    """Has Postfix show another certificate (a key with its chain, PEM); returns once it does.
+
+    Raises:
+        MachineError: the machine or Postfix refused, or still shows another one.
+    """
+    machine.run(["sh", "-c", f"cat > {TLS_FILE}"], stdin=certificate, check=True)
+    machine.run(["postfix", "reload"], check=True)
+    leaf = certificate[certificate.index(b"-----BEGIN CERTIFICATE") :]
+    leaf = leaf[: leaf.index(b"-----END CERTIFICATE")].strip()
+    handshake = ["openssl", "s_client", "-connect", f"127.0.0.1:{SMTP_PORT}", "-starttls", "smtp"]
+
+    def shown() -> bool:
+        return leaf in machine.run(handshake, stdin=b"QUIT\r\n").stdout
+
+    if not wait_for(shown, RELOAD_LIMIT):
+        raise MachineError(f"machine {machine.name}: shows another certificate than {TLS_FILE}")
 
 
 def read_mailbox(

@@ -17,7 +17,9 @@ ELASTIC_IPS = "198.51.100.0/24"
 class OutsideHost:
     """A host on the Internet; `namespace` is also its name in `gatepost lab exec`.
 
-    `also` are more addresses of it; `signed` tells whether its `domain` is (DNSSEC).
+    `also` are more addresses of it; `signed` tells whether its `domain` is (DNSSEC), and so whether
+    its certificate is pinned there (DANE), `mta_sts` whether the domain has such a policy, `strict`
+    whether it judges what strangers send to it.
     """
 
     namespace: str
@@ -26,10 +28,16 @@ class OutsideHost:
     also: tuple[str, ...] = ()
     domain: str | None = None
     signed: bool = False
+    mta_sts: bool = False
+    strict: bool = False
 
 
 INTERNET = OutsideHost(
-    namespace="internet", host="mx.example.net", address="192.0.2.10", domain="example.net"
+    namespace="internet",
+    host="mx.example.net",
+    address="192.0.2.10",
+    domain="example.net",
+    mta_sts=True,
 )
 INTERNET2 = OutsideHost(
     namespace="internet2",
@@ -37,6 +45,7 @@ INTERNET2 = OutsideHost(
     address="203.0.113.10",
     domain="example.com",
     signed=True,
+    strict=True,
 )
 ROOT_SERVERS = {
     "a.root-servers.net": "198.41.0.4",
@@ -70,8 +79,27 @@ CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="203.0.113.129
 API = OutsideHost(namespace="api", host="api.test", address="203.0.113.80")
 """AWS's other public API endpoints over TLS: no gateway endpoint leads to those."""
 
+SMARTHOST = OutsideHost(
+    namespace="smarthost", host="a1-1.smtp-out.amazonses.com", address="203.0.113.25"
+)
+"""Takes mail of those who log in, at email-smtp.<region>.amazonaws.com, and sends it on by MX."""
+WELL_KNOWN = tuple(
+    OutsideHost(namespace=f"known{number}", host=host, address=f"192.0.2.{120 + number}")
+    for number, host in enumerate(
+        (
+            "gmail-smtp-in.l.google.com",
+            "outlook-com.olc.protection.outlook.com",
+            "mta5.am0.yahoodns.net",
+        )
+    )
+)
+"""Large receivers' hosts, by which a sender tells whether port 25 is open to the world."""
+
 MAIL_HOSTS = (INTERNET, INTERNET2)
-HOSTS = (INTERNET, INTERNET2, NAMES, MIRROR, CLOUD, API)
+MACHINES = (*MAIL_HOSTS, SMARTHOST, NAMES)
+"""Those with a root and processes of their own."""
+HOSTS = (*MACHINES, MIRROR, CLOUD, API, *WELL_KNOWN)
+"""Of the others only the network is there: servers outside of it answer at their addresses."""
 
 PACKAGES = (
     "bind9-dnsutils",
@@ -81,13 +109,21 @@ PACKAGES = (
     "knot-dnssecutils",
     "libnet-dns-perl",
     "libnet-ssleay-perl",
+    "libsasl2-modules",
     "netcat-openbsd",
     "nmap",
     "openssl",
     "pebble",
     "postfix",
+    "postfix-mta-sts-resolver",
     "procps",
     "python3",
+    "python3-authheaders",
+    "python3-dkim",
+    "python3-dnspython",
+    "python3-milter",
+    "python3-spf",
+    "sasl2-bin",
     "swaks",
     "unbound",
 )

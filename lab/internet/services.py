@@ -18,9 +18,10 @@ from pathlib import Path
 
 from lab.faults import faults_file, parse_faults
 from lab.internet.control import Followed, Options, Status
-from lab.internet.internet import Internet, ServiceError
+from lab.internet.internet import Internet
 from lab.internet.knot import NameServerError
 from lab.internet.machine import MachineError
+from lab.internet.processes import ServiceError
 from lab.internet.zonefile import ZoneError
 from lab.world.read import from_json
 

@@ -51,11 +51,11 @@ def test_the_end_of_a_service_is_told(own_internet: SmallInternet) -> None:
 def test_a_world_that_cannot_be_started_with_is_told(own_internet: SmallInternet) -> None:
     services = own_internet.holder.process("services")
     assert services is not None
-    own_internet.holder.run(["ip", "netns", "delete", "mirror"])
+    own_internet.holder.run(["ip", "netns", "delete", "names"])
     services.signal(signal.SIGTERM)
     assert services.wait(LIMIT)
     again = own_internet.start_services()
-    with pytest.raises(InternetError, match=r"machine mirror: its boot failed.*mirror-boot\.log"):
+    with pytest.raises(InternetError, match=r"machine names: its boot failed.*names-boot\.log"):
         wait_applied(
             own_internet.state, own_internet.state / "world.json", limit=LIMIT, alive=again.alive
         )
