@@ -188,6 +188,55 @@ def test_direct_mode_changes_the_hub_s_way_out(dev: dict[str, Any]) -> None:
     assert record.inputs["records"] == [outputs["nat"]]
 
 
+SMARTHOST = {
+    "outbound": "smarthost",
+    "smarthost": {"host": "email-smtp.us-east-1.amazonaws.com"},
+    "dns": {"spf_includes": ["amazonses.com"]},
+}
+
+
+def test_the_login_of_the_smarthost_is_read_by_the_hub_alone(dev: dict[str, Any]) -> None:
+    recorder, outputs = run(lambda: environment.build("dev", dev | SMARTHOST))
+    assert outputs["smarthost_port"] == 587
+    [policy] = [p for p in recorder.of("iam/rolePolicy:RolePolicy") if p.name.endswith("-secrets")]
+    assert policy.inputs["role"] == "gatepost-dev-ms"
+    read, decrypt = json.loads(policy.inputs["policy"])["Statement"]
+    secret = "arn:aws:ssm:us-east-1:123456789012:parameter/gatepost/dev/hub/*"
+    assert (read["Action"], read["Resource"]) == ("ssm:GetParameter", secret)
+    assert (decrypt["Action"], decrypt["Resource"]) == (
+        "kms:Decrypt",
+        "arn:gatepost-dev-secrets-id",
+    )
+    assert decrypt["Condition"] == {
+        "StringEquals": {"kms:ViaService": "ssm.us-east-1.amazonaws.com"},
+        "StringLike": {"kms:EncryptionContext:PARAMETER_ARN": secret},
+    }
+
+
+def test_the_secret_itself_is_no_resource_and_in_no_user_data(dev: dict[str, Any]) -> None:
+    recorder, _ = run(lambda: environment.build("dev", dev | SMARTHOST))
+    names = [p.inputs["name"] for p in recorder.of("ssm/parameter:Parameter")]
+    assert names == ["/gatepost/dev/contract"]
+    hub = user_data(recorder, "gatepost-dev-ms")
+    assert json.loads(written(hub, "/etc/gatepost/secrets.json")) == {
+        "region": "us-east-1",
+        "parameter": "/gatepost/dev/hub/smarthost",
+        "nexthop": "[email-smtp.us-east-1.amazonaws.com]:587",
+    }
+    assert "libsasl2-modules" in hub["packages"]
+    relay = user_data(recorder, "gatepost-dev-dmz-ms")
+    assert not any("smarthost" in file["path"] for file in relay["write_files"])
+    assert "/etc/gatepost/secrets.json" not in {file["path"] for file in relay["write_files"]}
+
+
+def test_the_key_of_the_secrets_is_there_before_the_mode(dev: dict[str, Any]) -> None:
+    recorder, _ = run(lambda: environment.build("dev", dev))
+    alias = recorder.one("kms/alias:Alias", "gatepost-dev-secrets")
+    assert alias.inputs["name"] == "alias/gatepost-dev-secrets"
+    policies = {p.inputs["name"] for p in recorder.of("iam/rolePolicy:RolePolicy")}
+    assert "secrets" not in policies
+
+
 def test_the_preview_shows_the_same_resources(dev: dict[str, Any]) -> None:
     built, _ = run(lambda: environment.build("dev", dev))
     preview, _ = run(lambda: environment.build("dev", dev), preview=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 import random
 import re
 from dataclasses import replace
@@ -16,6 +17,7 @@ import yaml
 
 from model import mail
 from model.fields import SettingsError
+from model.outbound import Smarthost
 from model.settings import Environment, read_environment
 from userdata import render, software
 
@@ -132,6 +134,64 @@ def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Envir
     assert inside["smtpd_relay_restrictions"] == "permit_mynetworks,reject"
     direct = replace(settings, outbound="direct")
     assert "10025 smtpd" not in master(direct, "relay")
+
+
+def smarthost(settings: Environment, **changes: Any) -> Environment:
+    wanted = Smarthost(host="smtp.example.net", **changes)
+    return replace(settings, outbound="smarthost", smarthost=wanted)
+
+
+def test_the_smarthost_s_certificate_and_a_login_are_required(settings: Environment) -> None:
+    hub = parameters(render.main_cf(hosts(smarthost(settings))["hub"]))
+    nexthop = "[smtp.example.net]:587"
+    assert hub["relayhost"] == nexthop
+    assert hub["smtp_tls_policy_maps"] == f"inline:{{ {{{nexthop} = secure match=nexthop}} }}"
+    assert hub["smtp_tls_CAfile"] == "/etc/ssl/certs/ca-certificates.crt"
+    assert hub["smtp_sasl_auth_enable"] == "yes"
+    assert hub["smtp_sasl_mechanism_filter"] == "plain, login"
+    assert hub["smtp_sasl_security_options"] == "noanonymous"
+    assert hub["smtp_sasl_password_maps"] == "cdb:/var/lib/gatepost-smarthost/login"
+    assert hub["transport_maps"].endswith(", cdb:/var/lib/gatepost-smarthost/route")
+    assert hub["smtp_helo_name"] == "example.jp"
+    other = parameters(render.main_cf(hosts(settings)["hub"]))
+    assert not {name for name in other if "sasl" in name}
+
+
+def test_the_hub_takes_the_relays_bounces_for_the_smarthost_and_defers_the_rest(
+    settings: Environment,
+) -> None:
+    relay = parameters(render.main_cf(hosts(smarthost(settings))["relay"]))
+    assert relay["relayhost"] == "[10.1.11.5]"
+    hub = parameters(render.main_cf(hosts(smarthost(settings))["hub"]))
+    assert hub["smtpd_relay_restrictions"] == (
+        "permit_mynetworks, check_client_access "
+        "inline:{ {10.1.1.4 = own_bounces} {10.1.2.5 = own_bounces} }, reject_unauth_destination"
+    )
+    assert hub["own_bounces"] == (
+        "check_sender_access inline:{ {<> = permit} }, defer_unauth_destination"
+    )
+    drains = parameters(render.main_cf(hosts(smarthost(settings, drain=True))["hub"]))
+    assert drains["own_bounces"] == "permit"
+
+
+@pytest.mark.parametrize(
+    ("outbound", "watched"),
+    [("relay", {"relay"}), ("direct", {"relay", "hub"}), ("smarthost", set())],
+)
+def test_port_25_is_watched_on_whoever_sends_by_it(
+    settings: Environment, outbound: str, watched: set[str]
+) -> None:
+    settings = replace(smarthost(settings), outbound=outbound)
+    found = set()
+    for role, host in hosts(settings).items():
+        document = yaml.safe_load(render.cloud_config(host, directory(role), VOLUMES))
+        files = {file["path"]: file["content"] for file in document["write_files"]}
+        if "/etc/gatepost/port25.json" in files:
+            probes = json.loads(files["/etc/gatepost/port25.json"])
+            assert probes["hosts"] == list(settings.port25_probes)
+            assert "gatepost-port25.timer" in document["runcmd"][0][2]
+            found.add(role)
+    assert found == watched
 
 
 def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environment) -> None:

@@ -56,14 +56,20 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
     }
 
 
-@pytest.mark.parametrize("outbound", ["relay", "direct"])
+@pytest.mark.parametrize("outbound", ["relay", "direct", "smarthost"])
 @pytest.mark.parametrize(
     "domains", [["example.jp"], ["example.jp", "example.co.jp", "a-b.example"]]
 )
 def test_debian_s_own_judges_have_nothing_to_say(
     dev: dict[str, Any], image: Image, tmp_path: Path, outbound: str, domains: list[str]
 ) -> None:
-    values, problems = read_environment(dev | {"outbound": outbound, "domains": domains})
+    changes = {
+        "outbound": outbound,
+        "domains": domains,
+        "smarthost": {"host": "smtp.example.net"},
+        "dns": {"spf_includes": []},
+    }
+    values, problems = read_environment(dev | changes)
     assert problems == []
     settings = Environment(**values)
     for name, postfix in hosts(settings).items():
