@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 
+from lab.faults import Faults, faults_file, write_faults
 from lab.holder import Holder, Process
 from lab.internet.control import Options, command, wait_applied
 from lab.internet.hosts import exec_argv
@@ -101,6 +102,11 @@ class SmallInternet:
 
     def apply(self, world: World) -> None:
         self.write(world)
+        wait_applied(self.state, self.state / "world.json", limit=LIMIT)
+
+    def fault(self, faults: Faults) -> None:
+        """Break this and nothing else."""
+        write_faults(faults, faults_file(self.state))
         wait_applied(self.state, self.state / "world.json", limit=LIMIT)
 
     def run(self, argv: list[str]) -> Completed:
@@ -198,6 +204,7 @@ def example_world() -> World:
             "example.jp.", "TXT", '"v=spf1 mx -all"', '"one " "string; \\303\\251 \\"quoted\\""'
         ),
         record("mx1.example.jp.", "A", RELAY_ADDRESS),
+        record("_dmarc.example.jp.", "TXT", '"v=DMARC1; p=reject; sp=none"'),
         record("*.users.example.jp.", "CNAME", "mx1.example.jp."),
         record("elsewhere.example.jp.", "CNAME", "mx.example.net"),
         record("example.jp.", "CAA", '0 issue "letsencrypt.org"'),
