@@ -11,7 +11,7 @@ import pytest
 from lab.faults import SOUND, Faults
 from lab.internet.endpoints import smtp_name
 from lab.internet.hosts import read_mailbox
-from lab.internet.plan import INTERNET, INTERNET2, SMARTHOST, WELL_KNOWN
+from lab.internet.plan import INTERNET, INTERNET2, SMARTHOST, WELL_KNOWN, OutsideHost
 from lab.internet.smarthost import PASSWORD, USER
 from lab.waiting import wait_for
 from tests.lab.internet.small_internet import REGION, Completed, SmallInternet
@@ -131,10 +131,10 @@ def test_the_smarthost_refuses_bounces_where_it_is_told_to(internet: SmallIntern
 
 
 @pytest.mark.parametrize("host", WELL_KNOWN, ids=lambda host: host.host)
-def test_well_known_hosts_answer(internet: SmallInternet, host: object) -> None:
-    name = host.host  # ty: ignore[unresolved-attribute]
+def test_well_known_hosts_answer(internet: SmallInternet, host: OutsideHost) -> None:
+    name = host.host
     said = internet.at(INTERNET.namespace, "swaks", "--server", name, "--quit-after", "EHLO").stdout
     assert f"<-  220 {name} ESMTP" in said
-    curl = ("openssl", "s_client", "-connect", f"{name}:443", "-verify_return_error", "-brief")
-    done = internet.at(INTERNET.namespace, *curl, "-verify_hostname", name)
+    shake = ("openssl", "s_client", "-connect", f"{name}:443", "-verify_return_error", "-brief")
+    done = internet.at(INTERNET.namespace, *shake, "-verify_hostname", name)
     assert "Verification: OK" in done.stderr
