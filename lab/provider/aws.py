@@ -19,6 +19,7 @@ GONE = frozenset(
         "NoSuchEntity",
         "NoSuchHostedZone",
         "NoSuchKey",
+        "NoSuchKeySigningKey",
         "NoSuchLifecycleConfiguration",
         "NoSuchPublicAccessBlockConfiguration",
         "OwnershipControlsNotFoundError",

@@ -1,7 +1,7 @@
 """Functions that look for what there is, and what there may be.
 
 Registry: aws.ec2.{getEips,getInstances,getRouteTable,getVpcPeeringConnections,getVpcs},
-aws.servicequotas.getServiceQuota.
+aws.route53.{getRecords,getZone}, aws.servicequotas.getServiceQuota.
 """
 
 from __future__ import annotations
@@ -164,6 +164,60 @@ def _service_quota(aws: Aws, arguments: Values) -> Values:
     }
 
 
+def _zone(aws: Aws, arguments: Values) -> Values:
+    identifier = arguments["zoneId"]
+    found = aws.route53.get_hosted_zone(Id=identifier)
+    zone = found["HostedZone"]
+    servers = found.get("DelegationSet", {}).get("NameServers", [])
+    tags = aws.route53.list_tags_for_resource(ResourceType="hostedzone", ResourceId=identifier)
+    return {
+        "arn": f"arn:aws:route53:::hostedzone/{identifier}",
+        "callerReference": zone["CallerReference"],
+        "comment": zone["Config"].get("Comment", ""),
+        "enableAcceleratedRecovery": False,
+        "id": identifier,
+        "linkedServiceDescription": "",
+        "linkedServicePrincipal": "",
+        "name": zone["Name"].rstrip("."),
+        "nameServers": servers,
+        "primaryNameServer": servers[0] if servers else "",
+        "privateZone": zone["Config"]["PrivateZone"],
+        "resourceRecordSetCount": zone["ResourceRecordSetCount"],
+        "tags": tag_map(tags["ResourceTagSet"].get("Tags")),
+        "vpcId": "",
+        "zoneId": identifier,
+    }
+
+
+def _records(aws: Aws, arguments: Values) -> Values:
+    zone = arguments["zoneId"]
+    pages = aws.route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
+    return {
+        "resourceRecordSets": [
+            _record_set(item) for page in pages for item in page["ResourceRecordSets"]
+        ],
+        "zoneId": zone,
+    }
+
+
+def _record_set(item: Mapping[str, Any]) -> Values:
+    """Names and values as the API has them: with final dots, octal escapes and quotes."""
+    alias = item.get("AliasTarget")
+    return {
+        "aliasTarget": alias
+        and {
+            "dnsName": alias["DNSName"],
+            "evaluateTargetHealth": alias["EvaluateTargetHealth"],
+            "hostedZoneId": alias["HostedZoneId"],
+        },
+        "name": item["Name"],
+        "resourceRecords": [{"value": one["Value"]} for one in item.get("ResourceRecords", [])],
+        "setIdentifier": item.get("SetIdentifier"),
+        "ttl": item.get("TTL"),
+        "type": item["Type"],
+    }
+
+
 FUNCTIONS: Mapping[str, Function] = {
     "aws:ec2/getEips:getEips": Function(arguments=("filters", "region", "tags"), call=_eips),
     "aws:ec2/getInstances:getInstances": Function(
@@ -177,6 +231,13 @@ FUNCTIONS: Mapping[str, Function] = {
         arguments=("filters", "region", "tags"), call=_peerings
     ),
     "aws:ec2/getVpcs:getVpcs": Function(arguments=("filters", "region", "tags"), call=_vpcs),
+    # Neither the registry's other ways to name the zone, nor its filter of records by name.
+    "aws:route53/getRecords:getRecords": Function(
+        arguments=("zoneId",), required=("zoneId",), call=_records
+    ),
+    "aws:route53/getZone:getZone": Function(
+        arguments=("zoneId",), required=("zoneId",), call=_zone
+    ),
     "aws:servicequotas/getServiceQuota:getServiceQuota": Function(
         arguments=("quotaCode", "region", "serviceCode"),
         required=("quotaCode", "serviceCode"),

@@ -9,6 +9,7 @@ from lab.provider.resource import Property, Resource
 from lab.provider.types import (
     acls,
     addresses,
+    dnssec,
     groups,
     iam,
     instances,
@@ -40,6 +41,7 @@ RESOURCES: Mapping[str, Resource] = {
     for module in (
         acls,
         addresses,
+        dnssec,
         groups,
         iam,
         instances,

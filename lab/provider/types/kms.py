@@ -23,7 +23,11 @@ def _tag_list(tags: Values) -> list[dict[str, str]]:
 
 
 def _create_key(aws: Aws, new: Values) -> str:
-    request: dict[str, Any] = {"Tags": _tag_list(new.get("tags") or {})}
+    request: dict[str, Any] = {
+        "KeySpec": new["customerMasterKeySpec"],
+        "KeyUsage": new["keyUsage"],
+        "Tags": _tag_list(new.get("tags") or {}),
+    }
     for name, parameter in (("description", "Description"), ("policy", "Policy")):
         if name in new:
             request[parameter] = new[name]
@@ -52,10 +56,12 @@ def _read_key(aws: Aws, identifier: str, _state: Values) -> Values | None:
     rotation = aws.kms.get_key_rotation_status(KeyId=identifier)
     return {
         "arn": key["Arn"],
+        "customerMasterKeySpec": key["KeySpec"],
         "description": key["Description"],
         "enableKeyRotation": rotation["KeyRotationEnabled"],
         "isEnabled": key["Enabled"],
         "keyId": key["KeyId"],
+        "keyUsage": key["KeyUsage"],
         "policy": policy["Policy"],
         "tags": {tag["TagKey"]: tag["TagValue"] for tag in tags},
     }
@@ -93,10 +99,12 @@ def _delete_key(aws: Aws, identifier: str, state: Values) -> None:
 KEY = Resource(
     token="aws:kms/key:Key",
     inputs={
+        "customerMasterKeySpec": Property(default="SYMMETRIC_DEFAULT", replaces=True),
         "deletionWindowInDays": Property(check=checks.between(*WINDOW)),
         "description": Property(computed=True),
         "enableKeyRotation": Property(default=False),
         "isEnabled": Property(default=True),
+        "keyUsage": Property(default="ENCRYPT_DECRYPT", replaces=True),
         "policy": Property(computed=True, check=checks.policy, normal=checks.same_json),
         "tags": TAGS,
     },

@@ -22,7 +22,7 @@ import json
 import pulumi
 import pulumi_aws as aws
 provider = aws.Provider(
-    "aws", region="ap-northeast-1", default_tags={"tags": {"project": "gatepost"}}
+    "aws", region="REGION", default_tags={"tags": {"project": "gatepost"}}
 )
 options = pulumi.ResourceOptions(provider=provider)
 """
@@ -45,7 +45,8 @@ def client(emulator: Emulator) -> Callable[[str], Any]:
 class Project:
     """A project folder whose program tests write, and the engine that drives it."""
 
-    def __init__(self, folder: Path, engine: Path, endpoint: str) -> None:
+    def __init__(self, folder: Path, engine: Path, endpoint: str, region: str) -> None:
+        self.region = region
         self.folder = folder / "project"
         (self.folder / "stacks").mkdir(parents=True)
         self.write_file("Pulumi.yaml", "name: gatepost\nruntime: python\nstackConfigDir: stacks\n")
@@ -57,7 +58,7 @@ class Project:
             state=self.state,
             project=self.folder,
             endpoint=endpoint,
-            region=REGION,
+            region=region,
             progress=self.lines.append,
         )
 
@@ -66,15 +67,19 @@ class Project:
 
     def program(self, text: str) -> None:
         """Write the program; `provider` and `options` are defined in it already."""
-        self.write_file("__main__.py", PREAMBLE + text)
+        self.write_file("__main__.py", PREAMBLE.replace("REGION", self.region) + text)
 
 
 @pytest.fixture
-def project(tmp_path: Path, emulator: Emulator) -> Iterator[Project]:
+def project(
+    request: pytest.FixtureRequest, tmp_path: Path, emulator: Emulator
+) -> Iterator[Project]:
+    """A project in the folder's Region, or in the one that a test gives as a parameter."""
     engine = find_engine(cache_folder())
     if engine is None:
         pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
-    made = Project(tmp_path, engine, emulator.endpoint)
+    region = getattr(request, "param", REGION)
+    made = Project(tmp_path, engine, emulator.endpoint, region)
     yield made
     # Whatever a test leaves is in the shared emulator: take it away for the next one.
     if (made.state / "pulumi").exists():
