@@ -10,6 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 ALGORITHM = "AWS4-HMAC-SHA256"
 """Signature Version 4 (IAM User Guide)."""
 
+_CREDENTIAL_PARTS = 5
+
 
 class NotKnown(ValueError):
     """A call that the lab's endpoints cannot judge, and so do not serve."""
@@ -71,6 +73,10 @@ class Service(Protocol):
         """What the caller must be allowed to be told that something is not there, if anything."""
         ...
 
+    def accepted(self, call: Call) -> None:
+        """Told once the emulator has done what was asked, before its answer is sent."""
+        ...
+
     def refusal(self, refusal: Refusal) -> tuple[int, str, bytes]:
         """Status, media type and body of an error answer."""
         ...
@@ -82,13 +88,26 @@ def access_key(call: Call) -> str | None:
     Raises:
         NotKnown: it is signed by another algorithm than Signature Version 4.
     """
-    query = parse_qs(urlsplit(call.target).query)
+    return _credential(call)[0] or None
+
+
+def signing_region(call: Call) -> str:
+    """The Region a call was signed for; empty if nobody did. Raises as `access_key`."""
+    return _credential(call)[2]
+
+
+def _credential(call: Call) -> list[str]:
+    """Access key id, date, Region, service and `aws4_request` (IAM User Guide, "Elements of an AWS
+    API request signature")."""
     authorization = call.headers.get("Authorization")
     if authorization is None:
-        credential = query.get("X-Amz-Credential", [None])[0]
-        return credential.split("/")[0] if credential else None
-    algorithm, _, rest = authorization.partition(" ")
-    if algorithm != ALGORITHM:
-        raise NotKnown(f"signature algorithm {algorithm!r}: only {ALGORITHM} is served")
-    fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
-    return fields.get("Credential", "").split("/")[0] or None
+        query = parse_qs(urlsplit(call.target).query)
+        scope = query.get("X-Amz-Credential", [""])[0]
+    else:
+        algorithm, _, rest = authorization.partition(" ")
+        if algorithm != ALGORITHM:
+            raise NotKnown(f"signature algorithm {algorithm!r}: only {ALGORITHM} is served")
+        fields = dict(part.strip().partition("=")[::2] for part in rest.split(","))
+        scope = fields.get("Credential", "")
+    parts = scope.split("/")
+    return parts + [""] * (_CREDENTIAL_PARTS - len(parts))

@@ -109,6 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, content = self._forward(call.body)
         if status == 404 and (listing := service.absence(call, caller)):
             self._require(caller, listing)
+        if status < 300:
+            service.accepted(call)
         return status, headers, content
 
     def _body(self) -> bytes:

@@ -12,12 +12,15 @@ from urllib.parse import unquote
 import boto3
 from botocore.exceptions import ClientError
 
+from lab.internet import route53, s3, ssm
 from lab.internet.call import Caller, Permission
 from lab.internet.policy import Request, Verdict, decide, decide_for_key
 
 _SESSION_ARN = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 """What GetCallerIdentity says of temporary credentials of a role (STS API reference)."""
 _BUCKET = re.compile(r"arn:aws:s3:::([^/]+)(?:/.*)?", re.DOTALL)
+_KEYS = (*route53.KEYS, *s3.KEYS, *ssm.KEYS)
+"""Condition keys that some service knows: absent from a call to another, not unknown there."""
 _KEY = re.compile(r"arn:aws:kms:[^:]+:\d{12}:key/(.+)")
 
 
@@ -74,7 +77,7 @@ class Judge:
             account=caller.account,
             action=permission.action,
             resource=permission.resource,
-            context={**context, **permission.context},
+            context={**dict.fromkeys(_KEYS, ()), **context, **permission.context},
         )
         identity = self._role_policies(caller.role)
         if key := _KEY.fullmatch(permission.resource):

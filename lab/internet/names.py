@@ -15,12 +15,11 @@ from lab.internet.dns import Lines, public_zones, served
 from lab.internet.dnssec import Sign, ZoneKey, open_key, remote_key, root_key, sign_zone
 from lab.internet.knot import Knot
 from lab.internet.plan import MAIL_HOSTS
+from lab.internet.route53 import REGION as ROUTE53_REGION
 from lab.internet.zonefile import ZoneError, absolute
 from lab.world.dns import read_zone
 from lab.world.model import World, Zone
 
-ROUTE53_REGION = "us-east-1"
-"""The one Region of Route 53, a global service (AWS General Reference, "Route 53 endpoints")."""
 _KMS_ALGORITHM = "ECDSA_SHA_256"
 """Route 53's keys are ECC_NIST_P256 ("Working with customer managed keys for DNSSEC", Route 53
 Developer Guide)."""

@@ -69,6 +69,8 @@ _PARAMETER_KEYS = {
     "delimiter": "s3:delimiter",
     "max-keys": "s3:max-keys",
 }
+KEYS = (*_PARAMETER_KEYS.values(), "s3:tlsversion")
+"""Condition keys of the service's own, in lower case."""
 
 
 class S3:
@@ -89,6 +91,9 @@ class S3:
         return Operation(
             action="s3:ListBucket", bucket=asked.bucket, key=None, parameters=asked.parameters
         ).permission
+
+    def accepted(self, call: Call) -> None:
+        """Nothing follows."""
 
     def refusal(self, refusal: Refusal) -> tuple[int, str, bytes]:
         """As "REST error responses" of the S3 API has it."""

@@ -36,6 +36,14 @@ through Parameter Store ("AWS managed keys", KMS Developer Guide)."""
 _SELECTOR = re.compile(r"(?<=[^:]):[^:]+$")
 """A version or label behind a name (SSM API reference, GetParameter)."""
 
+KEYS = (
+    "kms:viaservice",
+    "kms:calleraccount",
+    "kms:encryptioncontext:parameter_arn",
+    "kms:encryptioncontextkeys",
+)
+"""Condition keys of KMS that reading a parameter carries, in lower case."""
+
 
 class Ssm:
     """See `lab.internet.call.Service`; `emulator` is an URL."""
@@ -70,6 +78,9 @@ class Ssm:
 
     def absence(self, call: Call, caller: Caller) -> Permission | None:
         """Nothing is hidden: who may read a parameter is told that there is none."""
+
+    def accepted(self, call: Call) -> None:
+        """Nothing follows."""
 
     def refusal(self, refusal: Refusal) -> tuple[int, str, bytes]:
         """As the JSON protocol has it (SSM API reference, "Common errors")."""

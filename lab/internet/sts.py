@@ -24,6 +24,9 @@ class Sts:
     def absence(self, call: Call, caller: Caller) -> Permission | None:
         """Nothing is hidden."""
 
+    def accepted(self, call: Call) -> None:
+        """Nothing follows."""
+
     def refusal(self, refusal: Refusal) -> tuple[int, str, bytes]:
         """As the query protocol has it (STS API reference, "Common errors")."""
         kind = "Sender" if refusal.status < 500 else "Receiver"
