@@ -1,4 +1,4 @@
-"""What a relay may do in Route 53 to prove its names to a certificate authority."""
+"""What a relay may do to prove its names to a certificate authority, and to serve MTA-STS."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ POLICY_LIMIT = 9_216
 """Characters: all inline policies of a role together have 10,240 without white space (IAM User
 Guide, "IAM and AWS STS quotas"), and what a relay may read in the bucket takes some 600."""
 
+ZONE_ID = "Z01234567890123456789"
+"""As long as a hosted zone's id can be that Route 53 makes: stands for one at preview."""
+
 _KEY = "route53:ChangeResourceRecordSets"
 """What the condition keys of that action begin with (Route 53 Developer Guide, "Using IAM policy
 conditions for fine-grained access control to manage resource record sets")."""
 
 
-def challenge_policy(names: Sequence[str], zones: Sequence[str], lock_zone: str) -> str:
+def certificates_policy(
+    names: Sequence[str], zones: Sequence[str], lock_zone: str, policy_file: str
+) -> str:
     """A policy to write TXT records of `names` (no final dot) in the hosted zones `zones`, by id.
 
-    `lock_zone` is the id of the zone that holds the relays' lock, which they must also read.
-    A batch is allowed only if all of its changes are. Raises SettingsError if IAM would not take
-    so long a policy.
+    `lock_zone` is the id of the zone that holds the relays' lock, which they must also read;
+    `policy_file` is the ARN of the MTA-STS policy that they serve. A batch of changes is allowed
+    only if all of it is. Raises SettingsError if IAM would not take so long a policy.
     """
     conditions = {
         f"{_KEY}NormalizedRecordNames": sorted({name.lower() for name in names}),
@@ -47,6 +52,12 @@ def challenge_policy(names: Sequence[str], zones: Sequence[str], lock_zone: str)
             "Effect": "Allow",
             "Action": "route53:ListResourceRecordSets",
             "Resource": zone_arn(lock_zone),
+        },
+        {
+            "Sid": "Serve",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": policy_file,
         },
         {
             "Sid": "Prove",

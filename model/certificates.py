@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model.dns_settings import POLICY_LABEL
+from model.directory import DirectoryObject
+from model.dns import mta_sts_policy, policy_host
+from model.settings import Environment
 
 CHALLENGE_LABEL = "_acme-challenge"
 """Where an authority looks for the proof of a name (RFC 8555 section 8.4)."""
@@ -43,9 +45,9 @@ def of_relay(host: str, domains: Sequence[str], zone: str) -> Certificates:
     )
 
 
-def policy_host(domain: str) -> str:
-    """The host that serves a domain's MTA-STS policy (RFC 8461 section 3.3): every relay."""
-    return f"{POLICY_LABEL}.{domain}"
+def policy_object(settings: Environment) -> DirectoryObject:
+    """The MTA-STS policy, where the relays fetch it."""
+    return DirectoryObject(key=POLICY_KEY, text=mta_sts_policy(settings))
 
 
 def lineages(host: str, domains: Sequence[str]) -> dict[str, tuple[str, ...]]:

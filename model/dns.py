@@ -97,7 +97,7 @@ def records(settings: Environment, relays: Mapping[str, str], nat: str) -> tuple
             entries += _policy_entries(settings, domain, relays)
         entries += _issuer_entries(settings, domain)
     return tuple(
-        Record(domain=_zone_of(name, zones), name=name, type=kind, values=tuple(values))
+        Record(domain=zone_of(name, zones), name=name, type=kind, values=tuple(values))
         for name, kind, values in entries
     )
 
@@ -132,7 +132,8 @@ def text_value(text: str) -> str:
     return '" "'.join(part.replace("\\", "\\\\").replace('"', '\\"') for part in strings)
 
 
-def _zone_of(name: str, zones: Sequence[str]) -> str:
+def zone_of(name: str, zones: Sequence[str]) -> str:
+    """The one of `zones` in which a name's records stand: the longest that it lies in."""
     return max((z for z in zones if name == z or name.endswith(f".{z}")), key=len)
 
 
@@ -185,7 +186,7 @@ def _issuer_entries(settings: Environment, domain: str) -> Iterator[Entry]:
     caa = settings.dns.caa
     reports = caa.reports or f"{ROLES[0]}@{settings.domains[0]}"
     values = [f'0 issue "{issuer}"' for issuer in caa.issuers] + [f'0 iodef "mailto:{reports}"']
-    if _zone_of(domain, zone_domains(settings)) not in settings.dns.hosted_zones:
+    if zone_of(domain, zone_domains(settings)) not in settings.dns.hosted_zones:
         yield domain, "CAA", values
         return
     yield policy_host(domain), "CAA", values

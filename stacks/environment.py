@@ -18,7 +18,7 @@ from components.keys import Key
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, contract, directory, flows, mail, secrets
+from model import acl, addressing, certificates, contract, directory, flows, mail, secrets
 from model.people import People
 from model.prices import CERTIFICATES_DISK
 from model.settings import Environment, Hub, Relay
@@ -126,11 +126,14 @@ class _Build:
         part = DirectoryPart(
             f"{self.name}-people",
             bucket=bucket.bucket.id,
-            objects=directory.objects(
-                directory.environment_owner(),
-                people,
-                host=self.settings.hub.host,
-                address=str(self.plan.hub),
+            objects=(
+                *directory.objects(
+                    directory.environment_owner(),
+                    people,
+                    host=self.settings.hub.host,
+                    address=str(self.plan.hub),
+                ),
+                certificates.policy_object(self.settings),
             ),
             opts=ResourceOptions(provider=self.provider, depends_on=[bucket.versioning]),
         )
@@ -163,9 +166,15 @@ class _Build:
             hub=str(self.plan.hub),
         )
 
-    def _document(self, postfix: mail.Postfix, volumes: Mapping[str, str]) -> str:
+    def _document(
+        self,
+        postfix: mail.Postfix,
+        volumes: Mapping[str, str],
+        issued: certificates.Certificates | None = None,
+    ) -> str:
         login = secrets.login(self.stack, self.settings)
-        return render.cloud_config(postfix, self._reader(postfix.role), volumes, login=login)
+        reader = self._reader(postfix.role)
+        return render.cloud_config(postfix, reader, volumes, issued, login=login)
 
     def _host(
         self,
@@ -202,21 +211,28 @@ class _Build:
             for purpose, size in sizes.items()
         }
 
-    def _birth(self, host: Relay | Hub, postfix: mail.Postfix, purposes: tuple[str, ...]) -> str:
-        document = self._document(postfix, dict.fromkeys(purposes, PLACEHOLDER))
+    def _birth(self, host: Relay | Hub, document: str) -> str:
         return turns.birth(
             host.image or self.settings.image,
             host.instance_type or self.settings.instance_type,
             document,
         )
 
-    def _relay_postfix(self, relay: Relay, public_ip: str) -> mail.Postfix:
-        return mail.relay(self.settings, relay.host, self.plan.hub, public_ip)
+    def _relay_document(
+        self, relay: Relay, public_ip: str, zone: str, volumes: Mapping[str, str]
+    ) -> str:
+        """A relay's user data; `zone` is the id of the zone that holds the relays' lock."""
+        settings, issued = self.settings, None
+        if settings.delegated:
+            issued = certificates.of_relay(relay.host, settings.every_domain, zone)
+        postfix = mail.relay(settings, relay.host, self.plan.hub, public_ip)
+        return self._document(postfix, volumes, issued)
 
     def _relays(self) -> list[MailHost]:
+        volumes = dict.fromkeys(("queue", "certificates"), PLACEHOLDER)
         births = {
             relay.host: self._birth(
-                relay, self._relay_postfix(relay, PLACEHOLDER), ("queue", "certificates")
+                relay, self._relay_document(relay, PLACEHOLDER, PLACEHOLDER, volumes)
             )
             for relay in self.settings.relays
         }
@@ -233,8 +249,8 @@ class _Build:
         )
         address = self.addresses[relay.host]
         ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
-        document = Output.all(address.public_ip, ids).apply(
-            lambda known: self._document(self._relay_postfix(relay, known[0]), known[1])
+        document = Output.all(address.public_ip, self.names.lock_zone, ids).apply(
+            lambda known: self._relay_document(relay, *known)
         )
         return self._host(
             relay,
@@ -245,9 +261,20 @@ class _Build:
             held=held,
             subnet_id=self.network.dmz[zone].id,
             private_ip=str(self.plan.relays[index]),
-            policies={"directory": self._policy(flows.RELAY, directory.ADDRESSES)},
+            policies=self._relay_policies(relay),
             elastic_ip=address,
         )
+
+    def _relay_policies(self, relay: Relay) -> dict[str, Input[str]]:
+        """What a relay may read, and from delegation on, the records by which it proves names."""
+        policies: dict[str, Input[str]] = {
+            "directory": self._policy(flows.RELAY, directory.ADDRESSES)
+        }
+        if self.settings.delegated:
+            policies["certificates"] = names.certificates_policy(
+                self.settings, self.names, relay.host, self.bucket
+            )
+        return policies
 
     def _hub(self) -> MailHost:
         settings = self.settings
@@ -261,7 +288,9 @@ class _Build:
             flows.HUB,
             ids.apply(lambda known: self._document(postfix, known)),
             volumes=volumes,
-            birth=self._birth(settings.hub, postfix, tuple(volumes)),
+            birth=self._birth(
+                settings.hub, self._document(postfix, dict.fromkeys(volumes, PLACEHOLDER))
+            ),
             subnet_id=self.network.private[0].id,
             private_ip=str(self.plan.hub),
             policies=self._hub_policies(),

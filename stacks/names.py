@@ -10,9 +10,11 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import Input, InvokeOptions, Output, ResourceOptions
 
+from components import certificates as rights
+from components.directory import bucket_arn
 from components.dnssec import Signing
 from components.names import Zones
-from model import dns, ownership
+from model import certificates, dns, ownership
 from model.fields import SettingsError
 from model.ownership import Found
 from model.settings import Environment
@@ -25,12 +27,13 @@ PLACEHOLDER = "0.0.0.0"
 class Names:
     """What other parts and the stack's outputs need of its names.
 
-    By domain: the `zones`' ids, their name `servers`, and of signed zones the record for the
-    registrar, `ds`. `records` are all record sets; `exits` tells by EHLO name the address from
-    which mail leaves.
+    `lock_zone` is the id of the zone that holds the relays' lock. By domain: the `zones`' ids,
+    their name `servers`, and of signed zones the record for the registrar, `ds`. `records` are all
+    record sets; `exits` tells by EHLO name the address from which mail leaves.
     """
 
     zones: dict[str, Input[str]]
+    lock_zone: Input[str]
     servers: dict[str, Input[Sequence[str]]]
     ds: dict[str, Output[str]]
     records: list[dict[str, Any]]
@@ -111,6 +114,7 @@ def declare(
         ).ds
     return Names(
         zones=zones.ids,
+        lock_zone=zones.ids[dns.zone_of(certificates.lock(settings.domains[0]), [*zones.ids])],
         servers={**existing, **{d: zone.name_servers for d, zone in zones.zones.items()}},
         ds=ds,
         records=[
@@ -125,6 +129,26 @@ def declare(
             host: addresses.apply(lambda ips, host=host: dns.exits(settings, *ips)[host])
             for host in _shape_exits(settings)
         },
+    )
+
+
+def certificates_policy(
+    settings: Environment, found: Names, relay: str, bucket: str
+) -> Output[str]:
+    """What the relay of that host name may do to prove its names, and to serve MTA-STS.
+
+    Raises SettingsError if that is too much for one role, before the zones' ids are known.
+    """
+    challenges = certificates.challenges(relay, settings.every_domain)
+    policy_file = f"{bucket_arn(bucket)}/{certificates.POLICY_KEY}"
+    rights.certificates_policy(
+        challenges,
+        [f"{rights.ZONE_ID[:-3]}{number:03}" for number in range(len(found.zones))],
+        rights.ZONE_ID,
+        policy_file,
+    )
+    return Output.all(found.lock_zone, *found.zones.values()).apply(
+        lambda ids: rights.certificates_policy(challenges, ids[1:], ids[0], policy_file)
     )
 
 

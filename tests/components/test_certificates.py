@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from components.certificates import POLICY_LIMIT, challenge_policy, zone_arn
+from components.certificates import POLICY_LIMIT, certificates_policy, zone_arn
 from lab.internet.policy import Request, decide
 from model import certificates
 from model.fields import SettingsError
@@ -15,7 +15,10 @@ from model.fields import SettingsError
 HOST, OTHER = "mx1.example.jp", "mx2.example.jp"
 DOMAINS = ("example.jp", "example.co.jp")
 PRIMARY, SECOND, FOREIGN = "Z01PRIMARY", "Z02SECOND", "Z03FOREIGN"
-POLICY = challenge_policy(certificates.challenges(HOST, DOMAINS), [PRIMARY, SECOND], PRIMARY)
+FILE = "arn:aws:s3:::bucket/policy/mta-sts.txt"
+POLICY = certificates_policy(
+    certificates.challenges(HOST, DOMAINS), [PRIMARY, SECOND], PRIMARY, FILE
+)
 KEYS = {
     "names": "route53:changeresourcerecordsetsnormalizedrecordnames",
     "types": "route53:changeresourcerecordsetsrecordtypes",
@@ -80,6 +83,7 @@ def test_it_finds_its_zones_waits_for_changes_and_reads_the_lock() -> None:
     assert verdict("route53:GetChange", "arn:aws:route53:::change/C1", {}) == "allow"
     assert verdict("route53:ListResourceRecordSets", zone_arn(PRIMARY), {}) == "allow"
     assert verdict("route53:ListResourceRecordSets", zone_arn(SECOND), {}) == "implicit deny"
+    assert verdict("s3:GetObject", FILE, {}) == "allow"
     assert verdict("route53:DeleteHostedZone", zone_arn(PRIMARY), {}) == "implicit deny"
 
 
@@ -87,4 +91,4 @@ def test_a_policy_that_iam_would_not_take_is_refused_with_its_length() -> None:
     domains = [f"a-rather-long-domain-{number}.example.com" for number in range(100)]
     zones = [f"Z0123456789ABCDEFG{number:03}" for number in range(100)]
     with pytest.raises(SettingsError, match=rf"at most {POLICY_LIMIT} characters, got \d{{5}}"):
-        challenge_policy(certificates.challenges(HOST, domains), zones, zones[0])
+        certificates_policy(certificates.challenges(HOST, domains), zones, zones[0], FILE)

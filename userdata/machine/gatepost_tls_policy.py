@@ -120,11 +120,15 @@ async def serve(listener: socket.socket, cache_file: Path) -> None:
     settings = utils.populate_cfg_defaults({"cache": cache_options})
     cache = utils.create_cache(cache_options["type"], cache_options["options"])
     await cache.setup()
-    loop = asyncio.get_running_loop()
-    responder = Responder(settings, loop, cache, Dane(dns.asyncresolver.Resolver()))
-    server = await asyncio.start_server(responder.handler, sock=listener)
-    async with server:
-        await server.serve_forever()
+    try:
+        loop = asyncio.get_running_loop()
+        responder = Responder(settings, loop, cache, Dane(dns.asyncresolver.Resolver()))
+        server = await asyncio.start_server(responder.handler, sock=listener)
+        async with server:
+            await server.serve_forever()
+    finally:
+        # Its threads would keep a process that has failed.
+        await cache.teardown()
 
 
 def main() -> None:
