@@ -95,6 +95,6 @@ def test_another_relay_or_mode_changes_the_policy_and_no_user_data(dev: dict[str
 
 def test_rights_that_no_role_can_have_are_refused_at_preview(dev: dict[str, Any]) -> None:
     more = [f"a-rather-long-domain-{number}.example" for number in range(90)]
-    settings = dev | {"domains": [*dev["domains"], *more]}
+    settings = dev | {"alias_domains": dict.fromkeys(more, "example.jp")}
     with pytest.raises(SettingsError, match=r"must be at most 9216 characters, got \d+"):
         run(lambda: environment.build("dev", settings), preview=True)
