@@ -144,13 +144,15 @@ def renew(settings: Settings, route53: Any, *, force: bool = False) -> list[str]
         try:
             with Lock(route53, settings).held() if shared else contextlib.nullcontext():
                 _certbot(lineage, names, force)
+            # Postfix does not wait for nginx's, which may wait for the lock.
+            problems += [] if shared else deploy()
         except (Trouble, BotoCoreError, ClientError) as error:
             problems.append(f"{lineage} ({', '.join(names)}): {error}")
     return problems + deploy()
 
 
 def _certbot(lineage: str, names: list[str], force: bool) -> None:
-    command = ["certbot", "certonly", "--non-interactive", "--agree-tos"]
+    command = ["certbot", "certonly", "--quiet", "--non-interactive", "--agree-tos"]
     command += ["--register-unsafely-without-email", "--dns-route53", "--cert-name", lineage]
     command += ["--force-renewal" if force else "--keep-until-expiring"]
     # The names may have become others since; without --cert-name that would be a new lineage.
@@ -163,7 +165,6 @@ def _certbot(lineage: str, names: list[str], force: bool) -> None:
         raise Trouble(f"certbot has not ended after {CERTBOT_LIMIT:g} s") from None
     if done.returncode != 0:
         raise Trouble(f"certbot: {' '.join(done.stderr.split())}")
-    print(f"{lineage}: {done.stdout.strip()}", flush=True)
 
 
 def deploy() -> list[str]:
