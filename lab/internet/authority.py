@@ -62,6 +62,26 @@ class Authority:
         )
         return _key_pem(key) + certificate.public_bytes(serialization.Encoding.PEM) + self.pem
 
+    def vouch(self, root: x509.Certificate) -> x509.Certificate:
+        """A certificate for another authority's root, of one intermediate at most below it."""
+        now = datetime.datetime.now(datetime.UTC)
+        identifier = root.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(root.subject)
+            .issuer_name(self.certificate.subject)
+            .public_key(root.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - CLOCK_SKEW)
+            .not_valid_after(now + CA_LIFETIME)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(identifier, critical=False)
+            .add_extension(issuer_key, critical=False)
+            .sign(self.key, hashes.SHA256())
+        )
+
 
 def open_authority(folder: Path) -> Authority:
     """The authority kept in `folder` (`ca.pem`, and `ca.key` with mode 0600); made if absent.
@@ -106,7 +126,8 @@ def _new_authority() -> Authority:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCK_SKEW)
         .not_valid_after(now + CA_LIFETIME)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        # Two more authorities may lie between it and a server: see `vouch`.
+        .add_extension(x509.BasicConstraints(ca=True, path_length=2), critical=True)
         # Python >= 3.13 verifies strictly (VERIFY_X509_STRICT) and wants keyUsage in an authority.
         .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

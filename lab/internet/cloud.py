@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,17 +21,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from lab.internet.call import Call, Caller, NotKnown, Permission, Refusal, Service, access_key
 from lab.internet.conditions import PolicyError
 from lab.internet.judge import Judge
+from lab.internet.proxy import ANSWER_LIMIT, Answer, Handler, TooLarge
 from lab.internet.server import Server
-
-EMULATOR_LIMIT = 60.0
-"""Seconds; boto3's own read timeout."""
-BODY_LIMIT = 64 * 1024 * 1024
-"""Octets held in memory at a time."""
-
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding"}
-"""Not passed on (RFC 9110 section 7.6.1)."""
-_OWN = {"server", "date"}
-"""This server says these itself."""
 
 log = logging.getLogger("cloud")
 
@@ -64,9 +55,7 @@ class CloudServer(Server):
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(Handler):
     @property
     def cloud(self) -> CloudServer:
         assert isinstance(self.server, CloudServer)
@@ -80,9 +69,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(421, f"{host} is not served here")
             return
         try:
-            status, headers, content = self._answer_of(service, host)
+            answer = self._answer_of(service, host)
         except Refusal as refusal:
             self._refuse(service, refusal)
+        except TooLarge as error:
+            self._refuse(service, Refusal(400, "EntityTooLarge", str(error)))
         except NotKnown as error:
             self._refuse(service, Refusal(501, "NotImplemented", str(error)))
         except PolicyError as error:
@@ -91,48 +82,27 @@ class _Handler(BaseHTTPRequestHandler):
             log.exception("%s %s: the emulator failed", self.command, self.path)
             self._refuse(service, Refusal(500, "InternalError", f"the emulator failed: {error}"))
         else:
-            self._answer(status, headers, content)
+            self.answer(answer)
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = _serve
 
-    def _answer_of(self, service: Service, host: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _answer_of(self, service: Service, host: str) -> Answer:
         call = Call(
             method=self.command,
             host=host,
             target=self.path,
             headers=dict(self.headers),
-            body=self._body(),
+            body=self.body(),
         )
         caller = self._caller(call)
         for permission in service.permissions(call, caller):
             self._require(caller, permission)
-        status, headers, content = self._forward(call.body)
-        if status == 404 and (listing := service.absence(call, caller)):
+        answer = self.forward(self._emulator(), self.path, call.body)
+        if answer.status == 404 and (listing := service.absence(call, caller)):
             self._require(caller, listing)
-        if status < 300:
+        if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             service.accepted(call)
-        return status, headers, content
-
-    def _body(self) -> bytes:
-        if "Transfer-Encoding" in self.headers:
-            return self._chunked_body()
-        return self._read(int(self.headers.get("Content-Length", "0")))
-
-    def _chunked_body(self) -> bytes:
-        """The chunks of RFC 9112 section 7.1 put together; boto3 uploads so over TLS."""
-        body = b""
-        while size := int(self.rfile.readline().partition(b";")[0], base=16):
-            body += self._read(size, len(body))
-            self.rfile.readline()
-        while self.rfile.readline().strip():  # trailers end with an empty line
-            pass
-        return body
-
-    def _read(self, size: int, before: int = 0) -> bytes:
-        if before + size > BODY_LIMIT:
-            self.close_connection = True
-            raise Refusal(400, "EntityTooLarge", f"over {BODY_LIMIT} octets, the limit here")
-        return self.rfile.read(size)
+        return answer
 
     def _require(self, caller: Caller, permission: Permission) -> None:
         verdict = self.cloud.judge.verdict(caller, permission, self._context(caller))
@@ -165,37 +135,16 @@ class _Handler(BaseHTTPRequestHandler):
             "aws:requestedregion": [self.cloud.region],
         }
 
-    def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _emulator(self) -> http.client.HTTPConnection:
         address = urlsplit(self.cloud.emulator)
-        connection = http.client.HTTPConnection(
-            address.hostname or "", address.port, timeout=EMULATOR_LIMIT
+        return http.client.HTTPConnection(
+            address.hostname or "", address.port, timeout=ANSWER_LIMIT
         )
-        try:
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in _HOP_BY_HOP}
-            connection.request(self.command, self.path, body=body or None, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
-        finally:
-            connection.close()
-
-    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
-        self.send_response(status)
-        names = set()
-        for name, value in headers:
-            if name.lower() not in _HOP_BY_HOP | _OWN:
-                names.add(name.lower())
-                self.send_header(name, value)
-        if "content-length" not in names and status not in (204, 304):
-            self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
 
     def _refuse(self, service: Service, refusal: Refusal) -> None:
         log.warning("%s %s: %s %s", self.command, self.path, refusal.code, refusal.message)
         status, kind, content = service.refusal(refusal)
-        headers = [("Content-Type", kind), ("Content-Length", str(len(content)))]
-        self._answer(status, headers, content)
+        self.answer(Answer(status=status, headers=(("Content-Type", kind),), content=content))
 
     def version_string(self) -> str:
         return "AmazonS3"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from lab.faults import Faults
+from lab.internet.acme import AcmeServer, start_pebble
 from lab.internet.authority import open_authority, write_private
 from lab.internet.call import Service
 from lab.internet.cloud import CloudServer
@@ -21,7 +22,7 @@ from lab.internet.mail import POSTFIX_HOSTS, Mail
 from lab.internet.mirror import MirrorServer
 from lab.internet.names import Names
 from lab.internet.netns import connect, listen
-from lab.internet.plan import API, CLOUD, MACHINES, MIRROR, NAMES, OutsideHost
+from lab.internet.plan import ACME, API, CLOUD, LOOPBACK, MACHINES, MIRROR, NAMES, OutsideHost
 from lab.internet.processes import START_LIMIT, Processes, Running, ServiceError
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
 from lab.internet.route53 import Route53
@@ -32,8 +33,6 @@ from lab.internet.sts import Sts
 from lab.internet.unbound import Unbound
 from lab.world.model import World
 from lab.world.names import vpc_namespace
-
-LOOPBACK = "127.0.0.1"
 
 log = logging.getLogger("internet")
 
@@ -76,8 +75,10 @@ class Internet:
         self._serve_cloud(world.region)
         mail.serve_light(self._tls)
         with ThreadPoolExecutor() as pool:
+            acme = pool.submit(self._serve_acme)
             # Iterated for the errors, which come out of the pool with the results.
             list(pool.map(lambda host: self._serve_mail(host, mail), POSTFIX_HOSTS))
+            acme.result()
 
     def apply(self, world: World, faults: Faults) -> None:
         """Makes DNS that of `world`, first the Internet's, then each resolver's; makes the faults.
@@ -143,15 +144,34 @@ class Internet:
             self._vpcs[vpc.id].apply(vpc_zones(world, vpc), forget=forget)
 
     def _serve_mail(self, host: OutsideHost, mail: Mail) -> None:
-        machine = self._machines[host.namespace]
+        self._mail_resolvers.append(self._serve_resolver(host))
+        mail.serve(host, self._machines[host.namespace])
+
+    def _serve_resolver(self, host: OutsideHost, *, caching: bool = True) -> Unbound:
+        """The validating resolver of an outside host's own."""
         output = self._processes.log(f"{host.namespace}-resolver")
-        key = trust_anchor(self._names.root_key)
-        resolver = Unbound(machine, addresses=[LOOPBACK], log=output, root_key=key)
+        resolver = Unbound(
+            self._machines[host.namespace],
+            addresses=[LOOPBACK],
+            log=output,
+            root_key=trust_anchor(self._names.root_key),
+            caching=caching,
+        )
         resolver.apply({}, forget=False)
         if resolver.process is not None:
             self._processes.watch(f"resolver of {host.namespace}", resolver.process, output)
-        self._mail_resolvers.append(resolver)
-        mail.serve(host, machine)
+        return resolver
+
+    def _serve_acme(self) -> None:
+        # Whoever asks for a certificate has changed the DNS a moment ago.
+        self._serve_resolver(ACME, caching=False)
+        output = self._processes.log("acme-pebble")
+        chain = self._authority.issue([ACME.host])
+        pebble = start_pebble(self._machines[ACME.namespace], chain, output)
+        self._processes.watch("pebble", pebble, output)
+        listener = listen(ACME.namespace, ACME.address, HTTPS_PORT)
+        tls = self._tls(ACME.namespace, [ACME.host])
+        AcmeServer(listener, authority=self._authority, tls=tls).start()
 
     def _serve_mirror(self) -> None:
         folder, names = self._options.mirror, self._options.mirror_names or (MIRROR.host,)

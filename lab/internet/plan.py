@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOOPBACK = "127.0.0.1"
 ELASTIC_IPS = "198.51.100.0/24"
 """Elastic IPs are allocated from this range (TEST-NET-2)."""
 
@@ -78,6 +79,8 @@ CLOUD = OutsideHost(namespace="cloud", host="cloud.test", address="203.0.113.129
 """S3's public endpoint over TLS; the address lies within S3_PREFIXES."""
 API = OutsideHost(namespace="api", host="api.test", address="203.0.113.80")
 """AWS's other public API endpoints over TLS: no gateway endpoint leads to those."""
+ACME = OutsideHost(namespace="acme", host="acme-v02.api.letsencrypt.org", address="203.0.113.44")
+"""A certificate authority that issues to whoever answers for a name (ACME, RFC 8555)."""
 
 SMARTHOST = OutsideHost(
     namespace="smarthost", host="a1-1.smtp-out.amazonses.com", address="203.0.113.25"
@@ -96,7 +99,7 @@ WELL_KNOWN = tuple(
 """Large receivers' hosts, by which a sender tells whether port 25 is open to the world."""
 
 MAIL_HOSTS = (INTERNET, INTERNET2)
-MACHINES = (*MAIL_HOSTS, SMARTHOST, NAMES)
+MACHINES = (*MAIL_HOSTS, SMARTHOST, NAMES, ACME)
 """Those with a root and processes of their own."""
 HOSTS = (*MACHINES, MIRROR, CLOUD, API, *WELL_KNOWN)
 """Of the others only the network is there: servers outside of it answer at their addresses."""

@@ -68,11 +68,12 @@ def unbound_config(
     control: str,
     zones: Mapping[str, str],
     anchor: str | None = None,
+    caching: bool = True,
 ) -> str:
     """An unbound.conf(5); `zones` maps zone names to the names of their files in `folder`.
 
     With the root's key in the file `anchor` it validates (DNSSEC) and sets the AD bit; without, it
-    does neither, like a VPC's resolver by default.
+    does neither, like a VPC's resolver by default. Without `caching` it asks anew each time.
     """
     ordinary = [*SERVED_THOUGH_RESERVED]
     ordinary += [
@@ -96,6 +97,7 @@ def unbound_config(
         '    root-hints: "root.hints"',
         # A record made a moment ago must not stay unknown for a zone's whole minimum TTL.
         "    cache-max-negative-ttl: 1",
+        *(() if caching else ("    cache-max-ttl: 0",)),
         *(f'    local-zone: "{zone}" nodefault' for zone in ordinary),
         "remote-control:",
         "    control-enable: yes",

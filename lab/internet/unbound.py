@@ -20,7 +20,8 @@ START_LIMIT = 20.0
 class Unbound:
     """unbound on `machine`, in `namespace` (the machine's own by default), at `addresses`.
 
-    It validates if it is given the root's key, a DNSKEY record as a master file's line.
+    It validates if it is given the root's key, a DNSKEY record as a master file's line, and keeps
+    nothing of what it learns without `caching`.
     """
 
     def __init__(
@@ -31,8 +32,9 @@ class Unbound:
         log: IO[bytes],
         namespace: str | None = None,
         root_key: str | None = None,
+        caching: bool = True,
     ) -> None:
-        self._machine, self._root_key = machine, root_key
+        self._machine, self._root_key, self._caching = machine, root_key, caching
         self._addresses = tuple(addresses)
         self.log = log
         self._namespace = namespace
@@ -93,6 +95,7 @@ class Unbound:
                 control=self._control,
                 zones=names,
                 anchor="root.key" if self._root_key is not None else None,
+                caching=self._caching,
             )
         )
 

@@ -177,7 +177,9 @@ def relay(internet: SmallInternet) -> Iterator[Relay]:
         "Action": "route53:GetChange",
         "Resource": "arn:aws:route53:::change/*",
     }
-    iam.put_role_policy(RoleName="acme", PolicyName="acme", PolicyDocument=policy(change, read))
+    listing = {"Effect": "Allow", "Action": "route53:ListHostedZones", "Resource": "*"}
+    document = policy(change, read, listing)
+    iam.put_role_policy(RoleName="acme", PolicyName="acme", PolicyDocument=document)
     given = sts.assume_role(RoleArn=f"arn:aws:iam::{ACCOUNT}:role/acme", RoleSessionName="i-0a")[
         "Credentials"
     ]
