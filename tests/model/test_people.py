@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.people import address, read_people
+from model.people import People, address, in_alias_domains, read_people
 
 DOMAINS = ("example.jp",)
 ROLES = {"postmaster@example.jp": ["a@example.jp"], "abuse@example.jp": ["a@example.jp"]}
@@ -54,6 +54,25 @@ def test_every_address_is_listed_once_and_in_order() -> None:
 def test_what_is_wrong_is_said(raw: object, sentence: str) -> None:
     found = problems(raw)
     assert any(sentence in problem for problem in found), found
+
+
+def test_everyone_of_a_mail_domain_exists_in_its_alias_domains() -> None:
+    people = People(
+        users=("a@example.jp", "a@example.co.jp"),
+        aliases={"i@example.jp": ("a@example.jp",), "j@example.co.jp": ("a@example.co.jp",)},
+        open_aliases=("i@example.jp", "j@example.co.jp"),
+    )
+    found = in_alias_domains(people, {"example.com": "example.jp", "example.net": "example.jp"})
+    assert found.users == people.users
+    assert set(found.aliases) - set(people.aliases) == {
+        f"{local}@{domain}" for local in "ai" for domain in ("example.com", "example.net")
+    }
+    assert found.aliases["a@example.net"] == found.aliases["i@example.com"] == ("a@example.jp",)
+    assert set(found.open_aliases) - set(people.open_aliases) == {
+        "i@example.com",
+        "i@example.net",
+    }
+    assert in_alias_domains(people, {}) == people
 
 
 def test_a_branch_needs_no_role_addresses() -> None:

@@ -94,6 +94,62 @@ def test_a_wrong_value_is_named_with_its_path_and_bound(
     assert any(sentence in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dns": {"dkmi": {}}}, "environment.dns.dkmi: unknown key; did you mean dkim?"),
+        (
+            {"dns": {"hosted_zones": {"example.jp": "?"}}},
+            "dns.hosted_zones.example.jp: must be a h",
+        ),
+        ({"dns": {"hosted_zones": {"a.test": "Z1"}}}, "hosted_zones: must name domains of example"),
+        (
+            {"dns": {"texts": {"example.jp": ["\u00e9"]}}},
+            "texts.example.jp: must be 1 to 4000 print",
+        ),
+        ({"dns": {"texts": {"example.jp": ["v=spf1 ~all"]}}}, "must hold no SPF policy"),
+        ({"dns": {"dkim": {"A": "v=DKIM1; p=AA=="}}}, "dns.dkim.A: must be a DKIM selector"),
+        ({"dns": {"dkim": {"a": "MIIB"}}}, "dns.dkim.a: must be a DKIM key record"),
+        ({"dns": {"dmarc": {"policy": "no"}}}, "dns.dmarc.policy: must be none or quarantine or"),
+        ({"dns": {"dmarc": {"reports": "x"}}}, "dns.dmarc.reports: must be an address"),
+        ({"dns": {"mta_sts": False}}, "dns.mta_sts: must be testing or enforce or none, got False"),
+        ({"dns": {"caa": {"issuers": ["?"]}}}, "dns.caa.issuers: must be a certificate authority"),
+        ({"dns": {"spf_includes": ["a b"]}}, "dns.spf_includes: must be a domain name that holds"),
+        (
+            {"dns": {"spf_includes": [f"{'a' * 60}{i}.example.net" for i in range(8)]}},
+            "dns.spf_includes: must be at most 330 characters in all, got 656",
+        ),
+        (
+            {"outbound": "smarthost", "smarthost": {"host": "smtp.example.net"}},
+            "dns.spf_includes: missing; with outbound: smarthost name what",
+        ),
+        (
+            {"region": "eu-west-1", "zones": ["eu-west-1a"], "dns": {"dnssec": True}},
+            "dns.dnssec: must be false in eu-west-1: Route 53 signs with a KMS key in us-east-1",
+        ),
+        (
+            {"relays": [{"host": "mx.example.jp", "tlsa": ["ab" * 32]}]},
+            "environment.relays[0].tlsa: must be empty without environment.dns.dnssec",
+        ),
+        ({"relays": [{"host": "mx.example.jp", "tlsa": ["x"]}]}, "tlsa: must be the SHA-256"),
+        ({"alias_domains": {"a.test": "b.test"}}, "alias_domains.a.test: must be one of example"),
+        (
+            {"alias_domains": {"example.jp": "example.co.jp"}},
+            "alias_domains: must not be mail domains themselves, got 'example.jp'",
+        ),
+        ({"alias_domains": ["a.test"]}, "environment.alias_domains: must be a mapping"),
+        ({"hub": {"host": "out.example.jp"}}, "hub.host: must not begin with out, a name in use"),
+        (
+            {"domains": ["example.jp", "mta-sts.example.jp"]},
+            "domains: must not begin with mta-sts, a name in use, got 'mta-sts.example.jp'",
+        ),
+    ],
+)
+def test_wrong_names_are_told(dev: dict[str, Any], change: dict[str, Any], sentence: str) -> None:
+    _, problems = read_environment(dev | change)
+    assert any(sentence in problem for problem in problems), problems
+
+
 def test_all_problems_come_at_once(dev: dict[str, Any]) -> None:
     wrong = dev | {"branches": "10.1.0.0/24", "domains": ["EXAMPLE"], "relayy": 1, "image": 7}
     del wrong["hub"]
