@@ -46,7 +46,7 @@ def _port_25(lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
         if not isinstance(host, Instance):
             raise FaultError(f"port-25 {name}: only EC2 blocks port 25; {name} is outside")
         name = host.name
-    return replace(faults, port_25=_with(faults.port_25, name, arguments.state))
+    return replace(faults, port_25=_with(faults.port_25, name, arguments.switch))
 
 
 def _certificate(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
@@ -63,7 +63,7 @@ def _listed(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
         address = str(ipaddress.IPv4Address(arguments.address))
     except ValueError as error:
         raise FaultError(f"listed {arguments.address}: no IPv4 address: {error}") from error
-    return replace(faults, listed=_with(faults.listed, address, arguments.state))
+    return replace(faults, listed=_with(faults.listed, address, arguments.switch))
 
 
 def _with(names: tuple[str, ...], name: str, state: str) -> tuple[str, ...]:
@@ -82,7 +82,7 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     kinds = fault.add_subparsers(metavar="FAULT")
     kind = _kind(kinds, "port-25", _port_25, "mail to public addresses vanishes, as EC2 begins")
     kind.add_argument("host", metavar=f"HOST|{EVERY_HOST}")
-    kind.add_argument("state", choices=[ON, OFF])
+    kind.add_argument("switch", choices=[ON, OFF])
     kind = _kind(
         kinds,
         "nat-idle",
@@ -99,7 +99,7 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     kind.add_argument("mode", choices=get_args(Blocklist))
     kind = _kind(kinds, "listed", _listed, "an address on zen.spamhaus.org")
     kind.add_argument("address")
-    kind.add_argument("state", choices=[ON, OFF])
+    kind.add_argument("switch", choices=[ON, OFF])
     kind = _kind(kinds, "certificate", _certificate, "what an outside mail host shows")
     kind.add_argument("host", metavar="HOST")
     kind.add_argument("which", choices=["wrong", "right"])
@@ -107,11 +107,11 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
         kinds,
         "null-sender",
         lambda _lab, faults, arguments: replace(
-            faults, null_sender_refused=arguments.state == "refused"
+            faults, null_sender_refused=arguments.switch == "refused"
         ),
         "whether the smarthost takes bounces; Amazon SES does not",
     )
-    kind.add_argument("state", choices=["refused", "accepted"])
+    kind.add_argument("switch", choices=["refused", "accepted"])
     _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
     return fault
 

@@ -230,7 +230,9 @@ class Receiver(Milter.Base):
             self.setreply(refused.code, refused.status, refused.text.replace("%", "%%"))
             return Milter.TEMPFAIL if refused.code.startswith("4") else Milter.REJECT
         self._remove_forged_results()
-        self.addheader("Authentication-Results", results(self.name, self._envelope, found), 0)
+        told = results(self.name, self._envelope, found)
+        # As the class has it, values come and go with the blank behind the colon.
+        self.addheader("Authentication-Results", f" {told}", 0)
         self._write({"code": "250", **found})
         self._wait()
         return Milter.CONTINUE
