@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from dataclasses import replace
 from ipaddress import IPv4Network
@@ -359,6 +360,25 @@ def test_a_nat_gateway_drops_what_comes_back_too_late(kernel: Kernel) -> None:
             client.settimeout(1)
             with pytest.raises(TimeoutError):
                 client.recv(1)
+    kernel.apply(company())
+
+
+def test_keepalive_keeps_a_silent_connection_in_a_nat_gateways_mind(kernel: Kernel) -> None:
+    kernel.apply(company(), Faults(nat_idle=2))
+    with (
+        kernel.listen(OUTSIDE, 7003) as server,
+        kernel.connect(HUB, INTERNET.address, 7003) as client,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+        accepted, _ = server.accept()
+        with accepted:
+            client.settimeout(4)  # longer than the gateway's patience: nothing is said meanwhile
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+            accepted.sendall(b"250 late")
+            assert client.recv(8) == b"250 late"
     kernel.apply(company())
 
 
