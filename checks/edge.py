@@ -10,7 +10,6 @@ from checks.suite import Check, Scene, expect
 def checks(_: Scene) -> list[Check]:
     """What a stranger may and may not do."""
     return [
-        names,
         banner,
         unknown_recipient,
         role_addresses,
@@ -18,29 +17,6 @@ def checks(_: Scene) -> list[Check]:
         behind_the_edge,
         no_account,
     ]
-
-
-def names(scene: Scene) -> str:
-    """the Internet's DNS leads to every relay, with equal preference, and back"""
-    outside = scene.outside[0].name
-
-    def dig(*question: str) -> list[str]:
-        return scene.run(outside, ["dig", "+short", *question]).out.split("\n")[:-1]
-
-    for domain in scene.domains:
-        mx = sorted(dig("MX", domain))
-        wanted = sorted(f"10 {relay.name}." for relay in scene.relays)
-        expect(mx == wanted, f"MX of {domain}: {mx}")
-        spf = dig("TXT", domain)
-        expect(spf and spf[0].startswith('"v=spf1 '), f"TXT of {domain}: {spf}")
-    for relay in scene.relays:
-        address = dig("A", relay.name)
-        expect(address == [relay.public_ip], f"A of {relay.name}: {address}")
-        reverse = dig("-x", relay.public_ip)
-        expect(reverse == [f"{relay.name}."], f"PTR of {relay.public_ip}: {reverse}")
-    inside = dig("A", scene.hub.name)
-    expect(not inside, f"{scene.hub.name} is inside and should have no address, has {inside}")
-    return f"MX, A and PTR agree on {', '.join(relay.public_ip for relay in scene.relays)}"
 
 
 def banner(scene: Scene) -> str:

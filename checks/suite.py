@@ -109,6 +109,7 @@ def all_checks(scene: Scene) -> list[Check]:
     """
     from checks import (
         alarms,
+        dns,
         edge,
         firewall,
         leaving,
@@ -123,6 +124,7 @@ def all_checks(scene: Scene) -> list[Check]:
 
     return [
         *routes.checks(scene),
+        *dns.checks(scene),
         *edge.checks(scene),
         *strangers.checks(scene),
         *vectors.checks(scene),

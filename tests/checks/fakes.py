@@ -30,6 +30,15 @@ def outputs(outbound: str = "relay", *, branch: bool = True) -> dict[str, dict[s
         "dev": {
             "kind": "environment",
             "domains": ["example.jp", "example.co.jp"],
+            "alias_domains": {},
+            "delegated": True,
+            "name_servers": {"example.jp": ["ns-1.test"], "example.co.jp": ["ns-1.test"]},
+            "ds": {},
+            "records": [
+                {"name": RELAY["host"], "type": "A", "values": [RELAY["public_ip"]]},
+                {"name": "example.jp", "type": "TXT", "values": ["v=spf1 -all", 'say "x"']},
+            ],
+            "exits": {RELAY["host"]: RELAY["public_ip"]},
             "outbound": outbound,
             "smarthost_port": 587,
             "network": "10.1.0.0/16",
