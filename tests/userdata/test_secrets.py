@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +37,23 @@ def refusal(code: str) -> ClientError:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+def running() -> bool:
+    """Whether Postfix runs."""
+    return True
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, running: bool) -> list[list[str]]:
     """The commands that were run; `postmap` leaves a copy of its source as the table."""
     ran: list[list[str]] = []
 
-    def fake(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
-        ran.append(command)
+    def fake(command: Sequence[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        ran.append(list(command))
         if command[0] == "postmap":
             source = Path(command[1].removeprefix("cdb:"))
             Path(f"{source}.cdb").write_text(source.read_text())
-        return subprocess.CompletedProcess(command, 0)
+        inactive = "is-active" in command and not running
+        return subprocess.CompletedProcess(command, 3 if inactive else 0)
 
     monkeypatch.setattr(program.subprocess, "run", fake)
     return ran
@@ -66,7 +74,7 @@ def test_without_a_login_mail_waits_and_the_alarm_tells_what_to_do(
     ssm = Ssm()
     ssm.error = refusal("ParameterNotFound")
     assert look(SETTINGS, tables, ssm) == (
-        "smarthost: /gatepost/dev/hub/smarthost is missing: gatepost secret put dev smarthost; "
+        "/gatepost/dev/hub/smarthost is missing: gatepost secret put dev smarthost; "
         "mail waits in the queue"
     )
     assert in_force(tables) == {"login": "", "route": f"* {program.WAITS}\n"}
@@ -82,7 +90,7 @@ def test_the_login_is_for_root_alone_and_what_has_waited_goes(
     assert look(SETTINGS, tables, Ssm()) == ""
     assert in_force(tables) == {"login": f"{NEXTHOP} {LOGIN}\n", "route": ""}
     assert {f.stat().st_mode & 0o777 for f in tables.root.glob("login")} == {0o600}
-    assert run[-1] == ["postqueue", "-f"]
+    assert run[-2:] == [["systemctl", "reload", "postfix.service"], ["postqueue", "-f"]]
     assert not any(LOGIN in word for command in run for word in command)
 
 
@@ -96,6 +104,16 @@ def test_a_changed_login_is_taken_and_an_equal_one_is_no_work(
     assert look(SETTINGS, tables, Ssm("other:login")) == ""
     assert in_force(tables)["login"] == f"{NEXTHOP} other:login\n"
     assert ["postqueue", "-f"] not in run[count:]
+    assert run[-1] == ["systemctl", "reload", "postfix.service"]
+
+
+@pytest.mark.parametrize("running", [False])
+def test_before_postfix_has_started_nothing_is_told_to_it(
+    run: list[list[str]], tables: Tables
+) -> None:
+    assert look(SETTINGS, tables, Ssm()) == ""
+    assert {command[0] for command in run} == {"postmap", "systemctl"}
+    assert run[-1][:2] == ["systemctl", "is-active"]
 
 
 @pytest.mark.parametrize(

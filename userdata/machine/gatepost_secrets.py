@@ -4,7 +4,7 @@
 The secret is a SecureString parameter of Systems Manager that only this host's role can read. It
 stays out of user data, of Pulumi's state and of command lines. While there is none, mail for the
 Internet waits in the queue and an alarm stands; a changed one is in force at the next look, without
-a restart: Postfix's processes notice a table that was replaced (DATABASE_README).
+a restart.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,14 +115,29 @@ def look(settings: Settings, tables: Tables, ssm: Any) -> str:
         secret = fetch(settings, ssm)
     except Trouble as trouble:
         state = "mail waits in the queue" if waited else "the last one stays in force"
-        return f"smarthost: {trouble}; {state}"
+        return f"{trouble}; {state}"
     if tables.install(secret):
+        if _run("systemctl", "is-active", "--quiet", "postfix.service") == 0:
+            _use_now(flush=waited)
         print(f"in force: {settings.parameter} as it is now", flush=True)
-        if waited:
-            # What has waited for the login goes now, not at its next turn. Before Postfix has
-            # started there is nothing to flush.
-            subprocess.run(["postqueue", "-f"], check=False, stderr=subprocess.DEVNULL)
     return ""
+
+
+def _use_now(*, flush: bool) -> None:
+    """Have a running Postfix open its tables again; what has waited goes now, not at its turn.
+
+    Left to themselves its processes notice a replaced table, but some only after their next use.
+    """
+    for command in (
+        ("systemctl", "reload", "postfix.service"),
+        *((("postqueue", "-f"),) if flush else ()),
+    ):
+        if status := _run(*command):
+            print(f"{' '.join(command)} ended with {status}", file=sys.stderr)
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command).returncode
 
 
 def main() -> None:
