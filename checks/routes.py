@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from checks.mail import Hop, follow, send, wait_for, way
 from checks.suite import Check, Scene, expect
+from model.dns import outbound_name
+from model.outbound import DIRECT, RELAY, SMARTHOST
 
 
 def checks(scene: Scene) -> list[Check]:
     """The routes; those of a branch only where one is up."""
-    common = [inbound, hub_local, outbound, seen_outside]
+    seen = seen_by_smarthost if scene.outbound == SMARTHOST else seen_outside
+    common = [inbound, hub_local, outbound, seen]
     if scene.branch is None:
         return common
     return [
@@ -25,7 +28,12 @@ def checks(scene: Scene) -> list[Check]:
 
 def _out(scene: Scene) -> list[Hop]:
     """What the Internet sees of the way out: the exit alone, under its public name."""
-    return [f"out.{scene.domains[0]}" if scene.direct else scene.relay.name]
+    ways: dict[str, list[Hop]] = {
+        RELAY: [scene.relay.name],
+        DIRECT: [outbound_name(scene.domains[0])],
+        SMARTHOST: [scene.domains[0], scene.environment["smarthost"]],
+    }
+    return ways[scene.outbound]
 
 
 def inbound(scene: Scene) -> str:
@@ -57,11 +65,23 @@ def seen_outside(scene: Scene) -> str:
     hops: list[Hop] = [*_out(scene), receiver.host]
     copy = follow(scene, scene.hub, f"taro@{domain}", f"c@{receiver.domain}", hops)
     [name] = _out(scene)
-    address = scene.environment["nat"] if scene.direct else scene.relay.public_ip
+    address = scene.environment["nat"] if scene.outbound == DIRECT else scene.relay.public_ip
     seen = copy.message.get_all("Received", [])[0]
     wanted = f"from {name} ({name} [{address}])"
     expect(wanted in seen, f"{receiver.host} should see {wanted!r}, saw {seen!r}")
     return wanted
+
+
+def seen_by_smarthost(scene: Scene) -> str:
+    """the smarthost sees the NAT's address, TLS and a login"""
+    receiver, domain = scene.outside[0], scene.domains[0]
+    hops: list[Hop] = [*_out(scene), receiver.host]
+    copy = follow(scene, scene.hub, f"taro@{domain}", f"c@{receiver.domain}", hops)
+    seen = " ".join(copy.message.get_all("Received", [])[1].split())
+    # ESMTPSA is ESMTP with STARTTLS and AUTH (RFC 3848).
+    for wanted in (f"[{scene.environment['nat']}]", " with ESMTPSA "):
+        expect(wanted in seen, f"the smarthost should see {wanted!r}, saw {seen!r}")
+    return seen.partition(";")[0]
 
 
 def inbound_to_branch(scene: Scene) -> str:

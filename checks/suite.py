@@ -93,9 +93,9 @@ class Scene:
         return self.environment["domains"]
 
     @property
-    def direct(self) -> bool:
-        """Whether the hub sends to the Internet itself."""
-        return self.environment["outbound"] == "direct"
+    def outbound(self) -> str:
+        """How mail leaves: a mode of model.outbound."""
+        return self.environment["outbound"]
 
 
 Check = Callable[[Scene], str]
