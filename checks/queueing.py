@@ -6,9 +6,11 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Any
 
 from checks.mail import copies, follow, send, wait_for
 from checks.suite import Check, Failed, Scene, expect
+from model.outbound import RELAY
 
 STOP_LIMIT = 100
 """Seconds for systemd to start or stop Postfix; its own limit is 90 (systemd.service(5))."""
@@ -28,7 +30,7 @@ def relay_down(scene: Scene) -> str:
         with without_postfix(scene, down.name):
             inwards = [outside.host, others, scene.hub.name]
             follow(scene, outside, f"a@{outside.domain}", f"hanako@{domain}", inwards)
-            if not scene.direct:
+            if scene.outbound == RELAY:
                 outwards = [others, outside.host]
                 follow(scene, scene.hub, f"taro@{domain}", f"e@{outside.domain}", outwards)
     return f"each of {len(scene.relays)} in turn, both ways"
@@ -92,10 +94,24 @@ def wait_until(scene: Scene, condition: Callable[[], bool], what: str) -> None:
 def queue_ids(scene: Scene) -> set[tuple[str, str]]:
     """Every message in any queue, inside and outside, by host and queue id."""
     return {
-        (host.name, json.loads(line)["queue_id"])
+        (host.name, message["queue_id"])
         for host in [*scene.hosts, *scene.outside]
-        for line in scene.run(host.name, ["postqueue", "-j"]).out.splitlines()
+        for message in queue(scene, host.name)
     }
+
+
+def settle(scene: Scene, before: set[tuple[str, str]]) -> None:
+    """Wait until no queue holds more than `before`, twice in turn: what moves is seen once."""
+    wait_until(
+        scene,
+        lambda: queue_ids(scene) | queue_ids(scene) <= before,
+        "every queue to be as before",
+    )
+
+
+def queue(scene: Scene, host: str) -> list[dict[str, Any]]:
+    """A host's queue (postqueue(1), -j)."""
+    return [json.loads(line) for line in scene.run(host, ["postqueue", "-j"]).out.splitlines()]
 
 
 def _queued(scene: Scene, recipient: str) -> list[str]:

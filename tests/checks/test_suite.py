@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks import logs, queueing, ready, suite
+from checks import alarms, logs, queueing, ready, suite
 from checks.deployment import Result
 from checks.suite import Failed, Scene, all_checks, expect, run_suite
 from tests.checks.fakes import FakeDeployment, outputs
@@ -67,9 +67,9 @@ def test_every_check_has_a_name_of_its_own_and_the_branch_has_more() -> None:
     alone = all_checks(Scene(FakeDeployment(told=outputs(branch=False))))
     names = [check.__doc__ for check in whole]
     assert all(names)
-    assert len(set(names)) == len(names) == len(alone) + 7
+    assert len(set(names)) == len(names) == len(alone) + 8
     assert set(alone) < set(whole)
-    assert whole[-2:] == [logs.no_warning, logs.no_refusal]
+    assert whole[-3:] == [logs.no_warning, logs.no_refusal, alarms.no_alarm]
 
 
 def test_the_scene_knows_who_is_who() -> None:
@@ -78,8 +78,8 @@ def test_the_scene_knows_who_is_who() -> None:
     assert (scene.relay.name, scene.hub.name) == HOSTS[:2]
     assert scene.branch is not None
     assert (scene.branch.name, scene.branch.stack) == (HOSTS[2], "dev-osaka")
-    assert scene.direct
-    assert not Scene(FakeDeployment()).direct
+    assert scene.outbound == "direct"
+    assert Scene(FakeDeployment()).outbound == "relay"
     assert scene.limit == suite.LIMIT
 
 
@@ -117,6 +117,46 @@ def test_other_lines_are_no_warnings_and_silence_is_suspicious() -> None:
     assert logs.no_warning(Scene(journal(HOSTS[0], harmless))) == "3 lines on 3 hosts"
     with pytest.raises(Failed, match=r"ms.example.jp has no mail log at all"):
         logs.no_warning(Scene(journal(HOSTS[1], "sshd[2]: warning: nothing")))
+
+
+STRANGER, FRIEND = "mx.example.net[192.0.2.10]", "ms.example.jp[10.1.11.5]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([f"smtpd[1]: warning: non-SMTP command from {STRANGER}: GET /"], False),
+        ([f"smtpd[1]: warning: non-SMTP command from {FRIEND}: GET /"], True),
+        (
+            [
+                f"smtpd[1]: SSL_accept error from {STRANGER}: -1",
+                "smtpd[1]: warning: TLS library problem: no shared cipher",
+            ],
+            False,
+        ),
+        (
+            [
+                f"smtpd[1]: SSL_accept error from {STRANGER}: -1",
+                f"inside/smtpd[2]: SSL_accept error from {FRIEND}: -1",
+                "inside/smtpd[2]: warning: TLS library problem: no shared cipher",
+            ],
+            True,
+        ),
+        (
+            [f"smtpd[1]: connect from {STRANGER}", "smtpd[1]: warning: cdb:tables is unavailable"],
+            True,
+        ),
+        (["strangers/cleanup[3]: warning: A1B2: queue file size limit exceeded"], False),
+        (["inside/cleanup[3]: warning: A1B2: queue file size limit exceeded"], True),
+    ],
+)
+def test_what_strangers_do_is_not_our_trouble(lines: list[str], told: bool) -> None:
+    deployment = journal(HOSTS[0], "\n".join(f"postfix/{line}" for line in lines))
+    if told:
+        with pytest.raises(Failed, match=f"{HOSTS[0]} warns 1 times"):
+            logs.no_warning(Scene(deployment))
+    else:
+        logs.no_warning(Scene(deployment))
 
 
 def test_a_queue_that_does_not_empty_is_told() -> None:
