@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError
 from lab.session import cache_folder
 
@@ -25,11 +25,6 @@ pulumi.export("word", WORD)
 pulumi.export("config", pulumi.Config().require("word"))
 pulumi.export("hidden", pulumi.Output.secret("hunter2"))
 """
-
-
-def engine_folder() -> Path:
-    found = find_engine(cache_folder())
-    return found or pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
 
 
 @pytest.fixture
@@ -46,7 +41,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tmp_path: Path, project: Path) -> Engine:
     return Engine(
-        engine=engine_folder(),
+        engine=ensure_engine(cache_folder(), print),
         state=tmp_path / "state",
         project=project,
         endpoint="http://127.0.0.1:1",
@@ -105,7 +100,14 @@ def test_an_interrupt_ends_everything(engine: Engine, project: Path, tmp_path: P
     started = tmp_path / "started"
     (project / "__main__.py").write_text(HANGING.format(started=str(started)))
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(engine_folder()), str(tmp_path / "state"), str(project)],
+        [
+            sys.executable,
+            "-c",
+            DRIVER,
+            str(ensure_engine(cache_folder(), print)),
+            str(tmp_path / "state"),
+            str(project),
+        ],
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
