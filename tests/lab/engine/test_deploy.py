@@ -143,3 +143,46 @@ def processes(folder: Path) -> list[str]:
         if str(folder) in command or where.startswith(str(folder)):
             found.append(command)
     return found
+
+
+def test_a_later_stack_reads_what_an_earlier_one_made(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    (project / "stacks" / "Pulumi.late.yaml").write_text(STACK_FILE)
+    (project / "__main__.py").write_text(
+        f"""
+import pathlib, time
+import pulumi
+made = pathlib.Path({str(made)!r})
+if pulumi.get_stack() == "dev":
+    time.sleep(2)
+    made.write_text("by dev")
+pulumi.export("word", made.read_text())
+"""
+    )
+    begun: list[str] = []
+    first, second = engine.up_all(["dev", "late"], begins=begun.append)
+    assert (first.stack, second.stack) == ("dev", "late")
+    assert second.outputs["word"] == "by dev"
+    assert begun == ["dev", "late"]
+
+
+def test_a_stack_after_one_that_failed_is_not_begun(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    (project / "stacks" / "Pulumi.late.yaml").write_text(STACK_FILE)
+    (project / "__main__.py").write_text(
+        f"""
+import pathlib
+import pulumi
+stack = pulumi.get_stack()
+(pathlib.Path({str(tmp_path)!r}) / stack).touch()
+assert stack != "dev", "this one fails"
+"""
+    )
+    with pytest.raises(EngineError, match="up of dev failed"):
+        engine.up_all(["dev", "late"])
+    assert (tmp_path / "dev").exists()
+    assert not (tmp_path / "late").exists()
+    assert processes(tmp_path) == []
