@@ -11,7 +11,7 @@ import pytest
 from emulated import Emulator
 
 from lab.emulator.quotas import DEFAULTS
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine
 from lab.session import cache_folder
 
@@ -75,9 +75,7 @@ def project(
     request: pytest.FixtureRequest, tmp_path: Path, emulator: Emulator
 ) -> Iterator[Project]:
     """A project in the folder's Region, or in the one that a test gives as a parameter."""
-    engine = find_engine(cache_folder())
-    if engine is None:
-        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    engine = ensure_engine(cache_folder(), print)
     region = getattr(request, "param", REGION)
     made = Project(tmp_path, engine, emulator.endpoint, region)
     yield made
