@@ -6,7 +6,7 @@ import re
 
 from checks.deployment import MailHost
 from checks.mail import Copy, send, token, wait_for
-from checks.queueing import queue_ids, wait_until, without_postfix
+from checks.queueing import queue, wait_until, without_postfix
 from checks.suite import Check, Failed, Scene, expect
 
 _INSIDE = re.compile(
@@ -60,34 +60,26 @@ def _bounce(scene: Scene, recipient: str, away: MailHost, holders: list[MailHost
     """Send from outside while the last host is away, have the one before it give up, and read."""
     outside = scene.outside[0]
     sender = f"{token()}@{outside.domain}"
-    before = queue_ids(scene)
+
+    def stuck() -> list[tuple[str, str]]:
+        return [
+            (holder.name, message["queue_id"])
+            for holder in holders
+            for message in queue(scene, holder.name)
+            if (message["sender"], message["queue_name"]) == (sender, "deferred")
+        ]
+
     with without_postfix(scene, away.name):
         word = send(scene, outside.name, sender, recipient)
-        names = {holder.name for holder in holders}
-
-        def stuck() -> set[tuple[str, str]]:
-            return {(host, id) for host, id in queue_ids(scene) - before if host in names}
-
-        wait_until(scene, lambda: bool(stuck()), f"a queue on {' or '.join(names)}")
+        wait_until(scene, lambda: bool(stuck()), f"mail of {sender} to be deferred")
         [(holder, number)] = stuck()
         # Given up as if its lifetime were over (postsuper(1), -f).
-        _wait_deferred(scene, holder, number)
         scene.run(holder, ["postsuper", "-f", number])
-        found = wait_for(scene, sender, {sender})
-    [copy] = found
-    said = copy.message.as_string()
-    expect(word in said, f"the bounce should return the message {word}")
-    expect(copy.message.get_content_type() == "multipart/report", f"no bounce: {said[:200]}")
+        scene.run(holder, ["postqueue", "-i", number])
+        [copy] = wait_for(scene, word, {sender})
+    expect(copy.message.get_content_type() == "multipart/report", f"{sender} should have a report")
     _tells_nothing(scene, copy)
     return f"{holder} gave up; {outside.host} has its report"
-
-
-def _wait_deferred(scene: Scene, host: str, number: str) -> None:
-    def deferred() -> bool:
-        lines = scene.run(host, ["postqueue", "-j"]).out.splitlines()
-        return any(number in line and '"deferred"' in line for line in lines)
-
-    wait_until(scene, deferred, f"{number} to be deferred on {host}")
 
 
 def _tells_nothing(scene: Scene, copy: Copy) -> None:

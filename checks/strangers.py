@@ -22,7 +22,6 @@ FORGED = (
     "X-Spam-Status: No, score=-100",
     "X-Spam: no",
     "X-Rspamd-Score: -100",
-    "Return-Path: <taro@{domain}>",
     "Bcc: somebody@{domain}",
 )
 """What only our own hosts may say, or nobody."""
@@ -66,7 +65,12 @@ def forged_headers(scene: Scene) -> str:
     outside, domain = scene.outside[0], scene.domains[0]
     said = {"domain": domain, "address": outside.address}
     headers = [line.format_map(said) for line in (*FORGED, *KEPT)]
-    copy = _arrived(scene, f"a@{outside.domain}", f"taro@{domain}", headers)
+    sender = f"a@{outside.domain}"
+    headers.append(f"Return-Path: <taro@{domain}>")
+    copy = _arrived(scene, sender, f"taro@{domain}", headers)
+    # The host of the mailbox writes one (RFC 5321 section 4.4).
+    paths = copy.message.get_all("Return-Path")
+    expect(paths == [f"<{sender}>"], f"the return path should be {sender}'s alone, is {paths}")
     names = {name.lower() for name, _ in copy.message.items()}
     left = {line.partition(":")[0].lower() for line in FORGED} & names
     expect(not left, f"should be gone from the copy of {copy.address}: {sorted(left)}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from checks.mail import files, send, token, wait_for
-from checks.queueing import queue_ids, wait_until
+from checks.queueing import queue_ids, settle
 from checks.suite import Check, Failed, Scene, expect
 from checks.vectors_table import (
     BEGIN,
@@ -121,7 +121,7 @@ def _one_copy_each(
     last = send(scene, outside.name, f"a@{outside.domain}", f"taro@{scene.domains[0]}")
     for mark in (*marks, last):
         wait_for(scene, mark, {f"taro@{scene.domains[0]}"})
-    wait_until(scene, lambda: queue_ids(scene) <= queued, "every queue to be as before")
+    settle(scene, queued)
     new = sorted(files(scene) - before)
     expect(len(new) == len(marks) + 1, f"{len(marks) + 1} messages should be new, are: {new}")
 

@@ -72,7 +72,7 @@ def test_private_names_do_not_leak(internet: SmallInternet) -> None:
 
 def test_glibc_takes_answers_of_a_server_without_recursion(internet: SmallInternet) -> None:
     script = f"import socket; print(socket.gethostbyaddr('{RELAY_ADDRESS}')[0])"
-    assert internet.at("mirror", "python3", "-c", script).stdout == "mx1.example.jp\n"
+    assert internet.at(NAMES.namespace, "python3", "-c", script).stdout == "mx1.example.jp\n"
 
 
 @pytest.mark.parametrize("server", [resolver_address(VPC), LINK_LOCAL_RESOLVER])
@@ -154,7 +154,7 @@ print(asked > 100, unanswered)
 
 def test_no_query_is_lost_while_zones_change(internet: SmallInternet) -> None:
     world = example_world()
-    argv = exec_argv("mirror", ["python3", "-c", ASK_ALL_THE_TIME, NAMES.address, "2"])
+    argv = exec_argv(NAMES.namespace, ["python3", "-c", ASK_ALL_THE_TIME, NAMES.address, "2"])
     with ThreadPoolExecutor() as pool:
         asking = pool.submit(internet.run, argv)
         try:

@@ -197,6 +197,8 @@ def relay(internet: SmallInternet) -> Iterator[Relay]:
         )
     finally:
         internet.apply(world)
+        iam.delete_role_policy(RoleName="acme", PolicyName="acme")
+        iam.delete_role(RoleName="acme")
 
 
 def test_an_accepted_change_is_served_at_once(relay: Relay) -> None:
