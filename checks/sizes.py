@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from checks.mail import files, token
 from checks.queueing import queue_ids, settle
@@ -17,22 +18,35 @@ import json, smtplib, sys
 order = json.load(sys.stdin)
 head = f"Subject: {order['word']}\\r\\n"
 head += f"X-Filler: {'x' * 60}\\r\\n" * order["headers"] + "\\r\\n"
-line = ("x" * (order["line"] - 2) + "\\r\\n").encode()
+line = (order["fill"] * (order["line"] - 2) + "\\r\\n").encode("latin-1")
 body = head.encode() + line * ((order["size"] - len(head)) // len(line))
 with smtplib.SMTP(order["address"], local_hostname="check.test", timeout=100) as server:
     try:
-        server.sendmail(order["sender"], order["recipients"], body)
+        server.sendmail(order["sender"], order["recipients"], body, ["BODY=8BITMIME"])
         print("250")
     except smtplib.SMTPDataError as error:
         print(error.smtp_code)
 """
 """Lines of `line` bytes with their ends up to `size` in all; smtplib announces the size at MAIL."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """A message: how many bytes below the limit, how many bytes a line, and of which character.
+
+    The limit counts the queue file, with its envelope and with more than one record for a long line
+    (postconf(5), line_length_limit).
+    """
+
+    below: int
+    line: int
+    fill: str = "x"
+
+
 SHAPES = (
-    # Bytes below the limit, and bytes a line. The limit counts the queue file, with its envelope
-    # and with more than one record for a long line (postconf(5), line_length_limit).
-    (64 * 1024, 1000),
-    (4096, 78),
+    Shape(below=64 * 1024, line=1000),
+    # Written as 7 bits it would be three times as long.
+    Shape(below=4096, line=78, fill="\u00e9"),
 )
 
 
@@ -43,15 +57,16 @@ def checks(_: Scene) -> list[Check]:
 
 def just_under(scene: Scene) -> str:
     """a message just under the announced size arrives, or is refused at the edge"""
-    taken = 0
-    for below, line in SHAPES:
-        taken += _arrives_or_is_refused(scene, EDGE_SIZE - below, line)
+    taken = sum(arrives_or_is_refused(scene, shape) for shape in SHAPES)
     expect(taken, "none of the messages was taken at the edge")
     return f"{taken} of {len(SHAPES)} taken and delivered, the others refused with 552"
 
 
-def _arrives_or_is_refused(scene: Scene, size: int, line: int) -> bool:
-    """Send one; if the edge takes it, require a copy for each recipient and no bounce."""
+def arrives_or_is_refused(scene: Scene, shape: Shape) -> bool:
+    """Send one; if the edge takes it, require a copy for each recipient and no bounce.
+
+    Returns whether the edge took it; raises Failed unless it then arrived, or was refused with 552.
+    """
     outside, domain, word = scene.outside[0], scene.domains[0], token()
     recipients = sorted({f"taro@{domain}", *([f"jiro@{domain}"] if scene.branch else [])})
     before, queued = files(scene), queue_ids(scene)
@@ -60,18 +75,18 @@ def _arrives_or_is_refused(scene: Scene, size: int, line: int) -> bool:
         "sender": f"a@{outside.domain}",
         "recipients": recipients,
         "word": word,
-        "size": size,
-        "line": line,
+        "size": EDGE_SIZE - shape.below,
+        "line": shape.line,
+        "fill": shape.fill,
         "headers": 200,
     }
     argv = ["python3", "-c", _CLIENT]
     done = scene.run(outside.name, argv, stdin=json.dumps(order), limit=LIMIT)
     code = done.out.strip()
     if code not in ("250", "552"):
-        raise Failed(f"{size} bytes: {code or done.err.strip().splitlines()[-1:]}")
+        raise Failed(f"{shape}: {code or done.err.strip().splitlines()[-1:]}")
     wanted = recipients if code == "250" else []
-    patient = Scene(scene.deployment, limit=LIMIT)
-    settle(patient, queued)
+    settle(Scene(scene.deployment, limit=LIMIT), queued)
     new = sorted(files(scene) - before)
     found = sorted(_addressee(path) for host, path in new if _holds(scene, host, path, word))
     for host, path in new:
@@ -79,7 +94,7 @@ def _arrives_or_is_refused(scene: Scene, size: int, line: int) -> bool:
         scene.run(host, ["rm", path])
     expect(
         found == wanted and len(new) == len(wanted),
-        f"{size} bytes in lines of {line} should be with {wanted}, are with {found}; new: {new}",
+        f"{shape} should be with {wanted}, is with {found}; new: {new}",
     )
     return code == "250"
 

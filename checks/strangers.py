@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from checks.deployment import MailHost, OutsideHost
 from checks.mail import Copy, token, wait_for
 from checks.smtp import deliver, dialogue, early, hold
 from checks.suite import Check, Scene, expect
@@ -112,11 +113,15 @@ def crowd(scene: Scene) -> str:
     return f"{limit} at once; the next {more} hear 421"
 
 
+def forget(scene: Scene, relay: MailHost, stranger: OutsideHost) -> None:
+    """Have postscreen look at a stranger again; it looks only at whom it does not know."""
+    scene.run(relay.name, ["postmap", "-d", stranger.address, POSTSCREEN])
+
+
 def early_talker(scene: Scene) -> str:
     """who speaks before the greeting is over is refused, and welcome once it waits"""
     outside, relay, recipient = scene.outside[0], scene.relay, f"taro@{scene.domains[0]}"
-    # postscreen looks only at whom it does not know yet.
-    scene.run(relay.name, ["postmap", "-d", outside.address, POSTSCREEN])
+    forget(scene, relay, outside)
     lines = ["EHLO check.test", f"MAIL FROM:<a@{outside.domain}>", f"RCPT TO:<{recipient}>"]
     hasty = early(scene, outside.name, relay.public_ip, *lines)
     refused = any(reply.startswith("550 5.5.1 ") for reply in hasty)

@@ -102,7 +102,8 @@ def _acl(rules: tuple[acl.AclRule, ...]) -> str:
             low, high = rule.ports
             what += f" {low}" if low == high else f" {low} to {high}"
         if rule.icmp:
-            what += f" type {rule.icmp[0]} code {rule.icmp[1]}"
+            kind, code = rule.icmp
+            what += f" type {kind}" + (f" code {code}" if code >= 0 else "")
         rows.append(
             (
                 "out" if rule.egress else "in",

@@ -28,8 +28,9 @@ OPENED = (32768, 60999)
 WELL_KNOWN = (1, 1023)
 ANY = (1, 65535)
 
-FRAGMENTATION_NEEDED = (3, 4)
-"""ICMP type and code without which large packets vanish (RFC 1191)."""
+UNREACHABLE = (3, -1)
+"""ICMP type 3 with every code: without 4, fragmentation needed, large packets vanish (RFC 1191);
+with the others a host that is not there is given up at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,8 @@ def dmz_acl(
             allow=True,
             protocol="icmp",
             cidr=ANYWHERE,
-            icmp=FRAGMENTATION_NEEDED,
-            why="path MTU discovery",
+            icmp=UNREACHABLE,
+            why="path MTU discovery, and what cannot be reached",
         ),
         AclRule(
             number=90,

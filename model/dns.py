@@ -155,7 +155,8 @@ def _domain_entries(
 ) -> Iterator[Entry]:
     dns = settings.dns
     yield domain, "MX", [f"{PREFERENCE} {host}." for host in settings.relay_hosts]
-    policy = spf([*leaving.values()], dns.includes)
+    others = [str(network) for network in settings.senders_outside]
+    policy = spf([*leaving.values(), *others], dns.includes)
     yield domain, "TXT", [policy, *dns.texts.get(domain, ())]
     for selector, key in dns.dkim.items():
         yield f"{selector}._domainkey.{domain}", "TXT", [key]

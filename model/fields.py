@@ -218,8 +218,9 @@ def domain(raw: Any) -> str:
     return raw
 
 
-def network(shortest: int, longest: int) -> Kind:
-    """A private IPv4 network (RFC 1918) with a prefix length within the two bounds."""
+def network(shortest: int, longest: int, *, private: bool = True) -> Kind:
+    """An IPv4 network with a prefix length within the two bounds, of private address space
+    (RFC 1918) or not."""
 
     def kind(raw: Any) -> ipaddress.IPv4Network:
         try:
@@ -230,8 +231,9 @@ def network(shortest: int, longest: int) -> Kind:
             ) from None
         if not shortest <= net.prefixlen <= longest:
             raise ValueError(f"must be between /{shortest} and /{longest}, got /{net.prefixlen}")
-        if not any(net.subnet_of(block) for block in PRIVATE):
-            raise ValueError(f"must be private address space (RFC 1918), got {net}")
+        if any(net.subnet_of(block) for block in PRIVATE) is not private:
+            no = "" if private else "no "
+            raise ValueError(f"must be {no}private address space (RFC 1918), got {net}")
         return net
 
     return kind

@@ -57,6 +57,8 @@ class Postfix:
     """Names of inside hosts that this host knows and that bounces must not tell."""
     own_names: tuple[str, ...] = ()
     """Names by which no stranger may greet, and in which none may have its sender."""
+    senders_outside: tuple[str, ...] = ()
+    """Networks of strangers who may have their sender there."""
     blocklists: tuple[str, ...] = ()
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
@@ -127,6 +129,7 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
             settings.hub.host,
             outbound_name(settings.domains[0]),
         ),
+        senders_outside=tuple(str(network) for network in settings.senders_outside),
         blocklists=settings.blocklists,
         port25_probes=settings.port25_probes,
         trusted=(str(IPv4Network(hub)),) if settings.outbound == RELAY else (),

@@ -123,6 +123,12 @@ class Environment:
         "lists of strangers from whom no mail is taken; mind their terms of use",
         default=("zen.spamhaus.org=127.0.0.[2..11]",),
     )
+    senders_outside: tuple[IPv4Network, ...] = setting(
+        fields.several(fields.network(24, 32, private=False), 0, 16),
+        "networks on the Internet that send under our domains, to our own people too: newsletters, "
+        "shops. SPF names them",
+        default=(),
+    )
     delegated: bool = setting(
         fields.flag,
         "whether the registrar's delegation points at the zones: reverse names, certificates and "

@@ -3,6 +3,8 @@
 Pebble makes a root of its own at each start. The lab's authority vouches for that root (a cross
 certificate, as Let's Encrypt's own root had one for years), and each chain handed out ends with
 that: so whoever trusts the lab's authority trusts what is issued here, and nobody has to be told.
+
+What pebble does not look at and Let's Encrypt does: CAA records, before an order is taken.
 """
 
 from __future__ import annotations
@@ -15,15 +17,19 @@ import socket
 import ssl
 import subprocess
 import threading
+from base64 import urlsafe_b64decode
 from dataclasses import replace
+from http import HTTPStatus
 from typing import IO
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from dns.exception import DNSException
 
+from lab.internet import caa
 from lab.internet.authority import Authority, write_private
 from lab.internet.machine import SHARED, Machine
-from lab.internet.netns import connect
+from lab.internet.netns import connect, within_namespace
 from lab.internet.plan import ACME, LOOPBACK
 from lab.internet.proxy import ANSWER_LIMIT, Answer, Handler, TooLarge
 from lab.internet.server import HTTP_PORT, HTTPS_PORT, Server
@@ -44,6 +50,8 @@ _ENVIRONMENT = (
 """See README.md of Debian's package pebble."""
 _ROOT = "/roots/0"
 _OWN_DIRECTORY, _DIRECTORY = "/dir", "/directory"
+_NEW_ORDER = "/order-plz"
+"""Pebble's paths; clients find all but the directory's in the directory."""
 _CHAIN = "application/pem-certificate-chain"
 """What a certificate is downloaded as (RFC 8555 section 7.4.2)."""
 
@@ -97,6 +105,7 @@ class AcmeServer(Server):
         Raises:
             OSError: it does not answer within START_LIMIT.
         """
+        # If it never does, connecting tells why.
         wait_for(lambda: _listens(port), START_LIMIT)
         connection = _Connection(ACME.host, port, timeout=ANSWER_LIMIT, context=self._trusting)
         connection.connect()
@@ -133,6 +142,36 @@ def _listens(port: int) -> bool:
     return True
 
 
+def _forbidden(order: bytes) -> str | None:
+    """Why a newOrder request (RFC 8555 section 7.4) may not be served, or None.
+
+    Pebble answers what is malformed.
+    """
+    try:
+        payload = json.loads(order)["payload"]
+        wanted = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        names = [str(one["value"]) for one in wanted["identifiers"] if one["type"] == "dns"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    lookup = caa.resolver_at(LOOPBACK)
+
+    def first_refusal() -> str | None:
+        return next((why for name in names if (why := caa.refusal(name, lookup))), None)
+
+    try:
+        return within_namespace(ACME.namespace, first_refusal)
+    except DNSException as error:
+        return f"CAA of {', '.join(names)}: {error}"
+
+
+def _problem(kind: str, detail: str) -> Answer:
+    """A refusal (RFC 8555 section 6.7)."""
+    log.warning("%s: %s", kind, detail)
+    content = json.dumps({"type": f"urn:ietf:params:acme:error:{kind}", "detail": detail})
+    headers = (("Content-Type", "application/problem+json"),)
+    return Answer(status=HTTPStatus.FORBIDDEN, headers=headers, content=content.encode())
+
+
 class _Handler(Handler):
     @property
     def acme(self) -> AcmeServer:
@@ -142,7 +181,11 @@ class _Handler(Handler):
     def _serve(self) -> None:
         try:
             path = _OWN_DIRECTORY if self.path == _DIRECTORY else self.path
-            answer = self.forward(self.acme.pebble(_API_PORT), path, self.body())
+            body = self.body()
+            if path == _NEW_ORDER and (why := _forbidden(body)):
+                self.answer(_problem("caa", why))
+                return
+            answer = self.forward(self.acme.pebble(_API_PORT), path, body)
             self.answer(self._public(answer))
         except TooLarge as error:
             self.send_error(413, str(error))

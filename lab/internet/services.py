@@ -16,6 +16,9 @@ import sys
 import threading
 from pathlib import Path
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from lab.errors import LabError
 from lab.faults import faults_file, parse_faults
 from lab.internet.control import Followed, Options, Status
 from lab.internet.internet import Internet
@@ -33,6 +36,9 @@ FAILURES = (
     NameServerError,
     MachineError,
     ZoneError,
+    LabError,
+    BotoCoreError,
+    ClientError,
     OSError,
     subprocess.SubprocessError,
 )

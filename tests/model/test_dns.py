@@ -73,6 +73,12 @@ def test_includes_come_after_the_addresses(settings: Any) -> None:
     assert found["dmz-ms.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 -all",)
 
 
+def test_those_who_send_under_our_domains_pass(settings: Any) -> None:
+    found = table(settings(senders_outside=["203.0.113.0/28"]))
+    assert found["example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 ip4:203.0.113.0/28 -all",)
+    assert found["dmz-ms.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 -all",)
+
+
 def test_texts_share_the_record_set_with_spf(settings: Any) -> None:
     found = table(settings(dns={"texts": {"example.jp": ["a=1", 'b="2"']}}))
     assert found["example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 -all", "a=1", 'b="2"')

@@ -49,6 +49,18 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"network": "10.1.0.0/24"}, "environment.network: must be between /16 and /20, got /24"),
         ({"network": "11.1.0.0/16"}, "environment.network: must be private address space"),
         ({"network": "10.1.0.1/16"}, "has host bits set"),
+        (
+            {"senders_outside": ["192.168.7.0/24"]},
+            "environment.senders_outside: must be no private address space",
+        ),
+        (
+            {"senders_outside": ["8.0.0.0/8"]},
+            "environment.senders_outside: must be between /24 and /32, got /8",
+        ),
+        (
+            {"blocklists": ["zen.spamhaus.org"]},
+            "environment.blocklists: must be a DNS list and the answers that count",
+        ),
         ({"network": 5.5}, "environment.network: must be an IPv4 network"),
         (
             {"branches": "10.0.0.0/8"},

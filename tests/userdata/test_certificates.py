@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import gatepost_alarms
 import pytest
 from botocore.exceptions import ClientError
 
@@ -116,7 +119,6 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for name, place in (("LIVE", "live"), ("IN_USE", "use")):
         (tmp_path / place).mkdir()
         monkeypatch.setattr(program, name, tmp_path / place)
-    monkeypatch.setattr(program, "ALARM", tmp_path / "alarms" / "certificates")
     authority = open_authority(tmp_path / "authority")
     pair = authority.issue(["localhost"]).partition(b"-----BEGIN CERT")
     (tmp_path / "self.key").write_bytes(pair[0])
@@ -195,9 +197,24 @@ def test_a_failure_leaves_what_is_in_use_and_raises_an_alarm(machine: Path) -> N
         "policy (mx1.example.jp, mta-sts.example.jp): certbot: no way",
     ]
     assert (machine / "use" / "host.pem").read_bytes() == before
-    assert program.report(problems) == 1
-    assert program.ALARM.read_text() == "certificates: " + "\n".join(problems) + "\n"
-    assert program.report([]) == 0
+
+
+def test_an_alarm_stands_until_a_renewal_goes_well(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatepost_alarms, "FOLDER", machine / "alarms")
+    monkeypatch.setattr(program, "SETTINGS", machine / "certificates.json")
+    monkeypatch.setattr(program.boto3, "client", lambda *_, **__: Route53())
+    program.SETTINGS.write_text(json.dumps(asdict(ONE)))
+    alarm = machine / "alarms" / "certificates"
+    (machine / "refuses").touch()
+    assert program.main(["renew"]) == 1
+    assert alarm.read_text().startswith("host (mx1.example.jp): certbot: no way; policy (")
+    assert program.main(["deploy"]) == 0
+    assert alarm.exists()
+    (machine / "refuses").unlink()
+    assert program.main(["renew"]) == 0
+    assert not alarm.exists()
 
 
 def test_without_the_lock_the_own_name_is_renewed_all_the_same(machine: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import random
 import re
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 from typing import Any
 
@@ -202,6 +202,46 @@ def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environm
     checks = relay["cleanup-strangers cleanup"]["header_checks"]
     assert checks == "regexp:/etc/postfix/strangers.regexp"
     assert "/etc/postfix/strangers.regexp" in software.ROLES["relay"]
+
+
+def test_named_networks_may_send_under_our_domains(settings: Environment) -> None:
+    assert "check_client_access" not in sender_rules(settings)
+    shop = replace(settings, senders_outside=(IPv4Network("203.0.113.0/28"),))
+    rules = sender_rules(shop)
+    assert "check_client_access cidr:{ {203.0.113.0/28 permit} }, check_sender_access" in rules
+
+
+def sender_rules(settings: Environment) -> str:
+    return parameters(render.main_cf(hosts(settings)["relay"]))["smtpd_sender_restrictions"]
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "refused"),
+    [
+        ("example.jp", "helos", True),
+        ("EXAMPLE.JP.", "helos", True),
+        ("dmz-ms.example.jp", "helos", True),
+        ("[198.51.100.1]", "helos", True),
+        ("198.51.100.1", "helos", True),
+        ("198.51.100.11", "helos", False),
+        ("www.example.jp", "helos", False),
+        ("fooexample.jp", "helos", False),
+        ("examplexjp", "helos", False),
+        ("taro@example.jp", "senders", True),
+        ("taro@ms.example.jp.", "senders", True),
+        ("a@[192.0.2.1]", "senders", True),
+        ("a@news.example.jp", "senders", False),
+        ("example.jp@example.net", "senders", False),
+        ("<>", "senders", False),
+    ],
+)
+def test_own_names_are_told_from_others(
+    settings: Environment, name: str, table: str, refused: bool
+) -> None:
+    text = render.postfix_files(hosts(settings)["relay"])[f"{table}.regexp"]
+    patterns = re.findall(r"(?m)^/(.*)/(?:$| )", text)
+    assert patterns
+    assert any(re.search(pattern, name, re.IGNORECASE) for pattern in patterns) is refused
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from gatepost_alarms import report
 
 SETTINGS = Path("/etc/gatepost/certificates.json")
 LIVE = Path("/etc/letsencrypt/live")
@@ -37,7 +38,7 @@ IN_USE = Path("/var/lib/gatepost-tls")
 HOST = "host"
 """The lineage that Postfix uses; all others are nginx's."""
 SELF_SIGNED = ("/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem")
-ALARM = Path("/run/gatepost/alarms/certificates")
+ALARM = "certificates"
 
 CERTBOT_LIMIT = 1200.0
 """Seconds for one lineage; the plugin alone waits up to 600 for Route 53."""
@@ -215,17 +216,6 @@ def _require(*systemctl: str) -> None:
         raise Trouble(f"systemctl {' '.join(systemctl)} ended with {status}")
 
 
-def report(problems: list[str]) -> int:
-    """Raise the alarm if there is anything to tell; returns the exit status."""
-    if not problems:
-        return 0
-    text = "\n".join(problems)
-    print(text, file=sys.stderr)
-    ALARM.parent.mkdir(parents=True, exist_ok=True)
-    ALARM.write_text(f"certificates: {text}\n")
-    return 1
-
-
 def main(argv: list[str]) -> int:
     """Do what the first argument says; exit status 1 if anything went wrong."""
     parser = argparse.ArgumentParser(prog="gatepost-certificates", description=__doc__)
@@ -236,13 +226,16 @@ def main(argv: list[str]) -> int:
     given = parser.parse_args(argv)
     IN_USE.mkdir(mode=0o700, exist_ok=True)
     if given.command == "deploy":
-        return report(deploy())
+        problems = deploy()
+        # What does not go well in a renewal may be wrong still.
+        if problems:
+            report(ALARM, "; ".join(problems))
+        return int(bool(problems))
     settings = Settings(**json.loads(SETTINGS.read_text()))
     retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
     problems = renew(settings, boto3.client("route53", config=retries), force=given.force)
-    if not problems:
-        ALARM.unlink(missing_ok=True)
-    return report(problems)
+    report(ALARM, "; ".join(problems))
+    return int(bool(problems))
 
 
 if __name__ == "__main__":

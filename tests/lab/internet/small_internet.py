@@ -123,12 +123,12 @@ class SmallInternet:
         )
         return self.run(argv)
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """The account's administrator: straight to the emulator."""
         return boto3.client(
             service,
             endpoint_url=self.emulator,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id="lab",
             aws_secret_access_key="lab",
         )

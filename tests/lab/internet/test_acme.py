@@ -95,3 +95,30 @@ def test_who_may_not_change_the_name_gets_none(
     )
     assert other.returncode != 0
     assert "AccessDenied" in other.stdout + other.stderr
+
+
+def test_a_domain_that_names_another_authority_gets_none(
+    relay: Relay, certbot: DebianRoot, lineage: str
+) -> None:
+    route53 = relay.internet.client("route53")
+    values = [{"Value": '0 issue "ca.example.net"'}]
+    records = {"Name": OWN_NAME, "Type": "CAA", "TTL": 60, "ResourceRecords": values}
+
+    def change(action: str) -> None:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": records}]}
+        route53.change_resource_record_sets(HostedZoneId=relay.zone, ChangeBatch=batch)
+        # Served at the next change that comes by the public endpoint.
+        text = f'"{action}"'
+        assert (
+            relay.change(("UPSERT", "_acme-challenge.mta-sts.acme.test", "TXT", text)) == "INSYNC"
+        )
+
+    change("CREATE")
+    try:
+        refused = certbot.run(
+            INTERNET.namespace, *ORDER, "-d", OWN_NAME, environment=relay.credentials
+        )
+    finally:
+        change("DELETE")
+    assert refused.returncode != 0
+    assert "CAA of mx1.acme.test allows 'ca.example.net'" in refused.stdout + refused.stderr

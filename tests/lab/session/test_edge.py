@@ -1,0 +1,94 @@
+"""Drills at the edge that need faults in the lab's Internet, or another Postfix than the usual."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+import pytest
+
+from checks import sizes
+from checks.sizes import Shape
+from checks.smtp import dialogue, rcpt
+from checks.strangers import forget
+from checks.suite import Scene
+from lab.faults import SOUND, Faults
+from lab.waiting import wait_for
+from tests.lab.session.bench import SETTLE_LIMIT, Bench
+from tests.lab.session.test_mutations import postfix
+
+
+@pytest.fixture
+def faulty(bench: Bench) -> Generator[Bench]:
+    """The shared lab, mended afterwards."""
+    before = bench.lab.faults
+    try:
+        yield bench
+    finally:
+        bench.lab.break_on_purpose(before)
+
+
+def greeted(scene: Scene) -> str:
+    """What the first outside host hears at RCPT from a relay that does not know it yet."""
+    outside, relay = scene.outside[0], scene.relay
+    forget(scene, relay, outside)
+    recipient = f"taro@{scene.domains[0]}"
+    return rcpt(scene, outside.name, relay.public_ip, f"a@{outside.domain}", recipient)
+
+
+def test_who_is_listed_is_refused_by_name_of_the_list(faulty: Bench, scene: Scene) -> None:
+    address = scene.outside[0].address
+    assert greeted(scene).startswith("250 ")
+    faulty.lab.break_on_purpose(Faults(listed=(address,)))
+    wanted = f"550 5.7.1 Service unavailable; client [{address}] blocked using zen.spamhaus.org"
+    said: list[str] = []
+
+    def refused() -> bool:
+        said.append(greeted(scene))
+        return said[-1].startswith(wanted)
+
+    # The relay's resolver may hold the former answer for as long as the list allows.
+    assert wait_for(refused, 2 * SETTLE_LIMIT), said[-1]
+    faulty.lab.break_on_purpose(SOUND)
+    assert wait_for(lambda: greeted(scene).startswith("250 "), 2 * SETTLE_LIMIT)
+
+
+@pytest.mark.parametrize("mode", ["nonsense", "everything"])
+def test_a_list_that_answers_nonsense_stops_no_mail(faulty: Bench, scene: Scene, mode: str) -> None:
+    faulty.lab.break_on_purpose(replace(SOUND, blocklist=mode))
+    outside = scene.outside[0]
+    query = ".".join(reversed(outside.address.split("."))) + ".zen.spamhaus.org"
+
+    def answers() -> bool:
+        return scene.run(scene.relay.name, ["getent", "ahostsv4", query]).out.startswith("127.")
+
+    assert wait_for(answers, SETTLE_LIMIT)
+    assert greeted(scene).startswith("250 ")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        Shape(below=200, line=1000),
+        Shape(below=200, line=78),
+        Shape(below=8192, line=3),
+        Shape(below=38_000, line=1000),
+    ],
+    ids=str,
+)
+def test_no_shape_of_message_is_taken_and_then_returned(scene: Scene, shape: Shape) -> None:
+    sizes.arrives_or_is_refused(scene, shape)
+
+
+def test_one_address_may_send_so_many_messages_a_minute(scene: Scene) -> None:
+    outside, relay = scene.outside[0], scene.relay
+    lines = ("EHLO check.test", f"MAIL FROM:<a@{outside.domain}>")
+
+    def said() -> str:
+        return dialogue(scene, outside.name, relay.public_ip, *lines)[-1]
+
+    with postfix(scene, relay.name, "smtpd_client_message_rate_limit", "1"):
+        # The one that is allowed may have been sent before, and new processes know the new limit.
+        refusal = f"450 4.7.1 Error: too much mail from {outside.address}"
+        assert wait_for(lambda: said() == refusal, SETTLE_LIMIT), said()
+    assert wait_for(lambda: said().startswith("250 "), SETTLE_LIMIT), said()
