@@ -12,6 +12,10 @@ STACK = "gatepost:stack"
 """The tag, on everything, that tells whose it is."""
 
 
+ENVIRONMENT = "gatepost:environment"
+"""The tag, on everything, that tells whose environment's it is: its own and its branches'."""
+
+
 def named(name: str, **others: str) -> dict[str, str]:
     """The `Name` tag, beside other tags."""
     return {"Name": name, **others}

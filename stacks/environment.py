@@ -20,7 +20,7 @@ from components.shell import Shell
 from components.tags import named
 from model import acl, addressing, contract, directory, dns, flows, mail
 from model.people import People
-from model.settings import Environment, Hub, Relay
+from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
@@ -49,7 +49,7 @@ class _Build:
             [settings.relay_zone(relay) for relay in settings.relays],
         )
         self.name = f"gatepost-{stack}"
-        self.provider = provider(stack, settings.region)
+        self.provider = provider(stack, settings.region, stack)
         self.opts = ResourceOptions(provider=self.provider)
         self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
         account.check_environment(stack, settings, self.provider)
@@ -62,6 +62,8 @@ class _Build:
             region=settings.region,
             zones=settings.zones,
             nat_per_zone=settings.nat == "per-zone",
+            branches=str(settings.branches),
+            transit=settings.branch_link == TRANSIT_GATEWAY,
             protect=settings.protect,
             opts=self.opts,
         )
@@ -288,8 +290,11 @@ class _Build:
             zones.reverse("nat", self._hub_nat, dns.outbound_name(settings.domains[0]))
 
     def _contract(self) -> None:
-        settings = self.settings
-        terms = Output.all(self.network.vpc.id, self.network.hub_table).apply(
+        settings, transit = self.settings, self.network.transit
+        routes = transit.association_default_route_table_id if transit else ""
+        terms = Output.all(
+            self.network.vpc.id, self.network.hub_table, transit.id if transit else "", routes
+        ).apply(
             lambda ids: contract.to_json(
                 contract.Contract(
                     version=contract.VERSION,
@@ -299,7 +304,10 @@ class _Build:
                     vpc=ids[0],
                     network=str(settings.network),
                     branches=str(settings.branches),
+                    branch_link=settings.branch_link,
                     route_table=ids[1],
+                    transit_gateway=ids[2],
+                    transit_routes=ids[3],
                     hub=settings.hub.host,
                     hub_address=str(self.plan.hub),
                     domains=list(settings.domains),
@@ -339,6 +347,7 @@ class _Build:
             "outbound": settings.outbound,
             "network": str(settings.network),
             "branches": str(settings.branches),
+            "branch_link": settings.branch_link,
             "hosts": [*relays, hub],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,

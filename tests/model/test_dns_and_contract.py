@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from terms import TERMS
 from model import contract, directory, dns
 from model.fields import SettingsError
 from model.people import People
-from model.settings import Branch, read_branch
+from model.settings import Branch, Office, read_branch, read_office
 
 
 def table(nat: str | None) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -67,9 +68,53 @@ def test_a_branch_that_does_not_fit_is_told_why(
 ) -> None:
     values, problems = read_branch(osaka | change)
     assert problems == []
-    found = contract.branch_problems(TERMS, Branch(**values))
+    found = contract.branch_problems(TERMS, Branch(**values), TERMS.account)
     assert sentence in found[0]
     assert len(found) == 1
+
+
+def test_a_branch_in_another_account_is_refused(osaka: dict[str, Any]) -> None:
+    values, _ = read_branch(osaka)
+    found = contract.branch_problems(TERMS, Branch(**values), "999999999999")
+    assert found == [
+        "branch: must be deployed to its environment's account 123456789012, got 999999999999"
+    ]
+
+
+OFFICE = {
+    "name": "nagoya",
+    "environment": "dev",
+    "region": "us-east-1",
+    "network": "192.168.99.0/24",
+    "host": "ms9.example.jp",
+    "address": "192.168.99.5",
+    "gateway": "203.0.113.9",
+    "people": "people/dev-nagoya.yaml",
+}
+
+
+def test_an_office_needs_a_transit_gateway() -> None:
+    values, problems = read_office(OFFICE)
+    assert problems == []
+    [found] = contract.branch_problems(TERMS, Office(**values), TERMS.account)
+    assert "environment dev has branch_link: peering, set it to transit-gateway" in found
+    joined = replace(TERMS, branch_link="transit-gateway")
+    assert contract.branch_problems(joined, Office(**values), TERMS.account) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"address": "192.168.98.5"}, "office.address: must be a host of 192.168.99.0/24"),
+        ({"address": "192.168.99.0"}, "office.address: must be a host of 192.168.99.0/24"),
+        ({"address": "203.0.113.5"}, "office.address: must be private address space"),
+        ({"gateway": "10.0.0.1"}, "office.gateway: must be a public address, got 10.0.0.1"),
+        ({"gateway": "vpn.example.jp"}, "office.gateway: must be an IPv4 address"),
+    ],
+)
+def test_an_office_s_addresses_are_checked(change: dict[str, Any], sentence: str) -> None:
+    _, [problem] = read_office(OFFICE | change)
+    assert sentence in problem
 
 
 def test_what_a_relay_may_read_does_not_tell_where_people_live() -> None:

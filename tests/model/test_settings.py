@@ -65,7 +65,7 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"image": "debian"}, "environment.image: must be an image id"),
         ({"administrator_key": "ssh-dss AAAA"}, "environment.administrator_key: must be one Open"),
         ({"outbnd": "relay"}, "environment.outbnd: unknown key; did you mean outbound?"),
-        ({"zzz": 1}, "environment.zzz: unknown key; known here: administrator_key, branches"),
+        ({"zzz": 1}, "environment.zzz: unknown key; known here: administrator_key, branch_link"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_path_and_bound(
@@ -97,7 +97,9 @@ def test_a_branch_names_its_problems(osaka: dict[str, Any]) -> None:
     assert [problem.partition(":")[0] for problem in problems] == ["branch.name", "branch.network"]
 
 
-def test_a_stack_is_an_environment_or_a_branch() -> None:
+def test_a_stack_is_an_environment_a_branch_or_an_office() -> None:
     assert check_kind("branch") == "branch"
-    with pytest.raises(SettingsError, match="kind: must be environment or branch, got 'hub'"):
+    with pytest.raises(
+        SettingsError, match="kind: must be environment, branch or office, got 'hub'"
+    ):
         check_kind("hub")

@@ -78,5 +78,5 @@ def test_people_of_a_foreign_domain_and_a_foreign_network_are_refused_together(
 
 
 def test_a_contract_of_another_version_is_refused(osaka: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="must be a contract of version 1"):
+    with pytest.raises(SettingsError, match="must be a contract of version 2"):
         build(osaka, '{"version": 99}')
