@@ -23,7 +23,9 @@ from lab.emulator import (
     networks,
     quotas,
     storage,
+    transit,
     volumes,
+    vpn,
 )
 
 Correction = tuple[type, str, Callable[..., Any]]
@@ -39,7 +41,9 @@ CORRECTIONS: tuple[Correction, ...] = (
     *networks.CORRECTIONS,
     *quotas.CORRECTIONS,
     *storage.CORRECTIONS,
+    *transit.CORRECTIONS,
     *volumes.CORRECTIONS,
+    *vpn.CORRECTIONS,
 )
 
 

@@ -138,14 +138,26 @@ def delete_nat_gateway(moto: Any, self: Any, nat_gateway_id: str) -> NatGateway:
 
 def route_state(_moto: Any, self: Any) -> str:
     """API reference, Route: `blackhole` when the target is gone, detached or deleted."""
-    gateway = self.gateway
+    gateway, table = self.gateway, self.route_table
     is_internet_gateway = gateway is not None and gateway.id.startswith("igw-")
     gone = (
         (self.nat_gateway is not None and self.nat_gateway.state != "available")
         or (self.vpc_pcx is not None and self.vpc_pcx.status["Code"] != "active")
         or (is_internet_gateway and gateway.vpc is None)
+        or (
+            self.transit_gateway is not None
+            and not is_attached(table.ec2_backend, self.transit_gateway.id, table.vpc_id)
+        )
     )
     return "blackhole" if gone else "active"
+
+
+def is_attached(backend: Any, gateway: str, vpc: str) -> bool:
+    """Whether a VPC is attached to a Transit Gateway that is there."""
+    return gateway in backend.transit_gateways and any(
+        (item.transit_gateway_id, item.resource_id) == (gateway, vpc)
+        for item in backend.transit_gateway_attachments.values()
+    )
 
 
 def create_vpc_peering_connection(
@@ -167,7 +179,7 @@ def create_vpc_peering_connection(
         peering._status.code = "failed"
         peering._status.message = (
             "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range: "
-            f"{vpc.id} {', '.join(_blocks(vpc))} and {peer_vpc.id} {', '.join(_blocks(peer_vpc))}"
+            f"{vpc.id} {', '.join(blocks(vpc))} and {peer_vpc.id} {', '.join(blocks(peer_vpc))}"
         )
     return peering
 
@@ -175,12 +187,13 @@ def create_vpc_peering_connection(
 def _overlap(one: Any, other: Any) -> bool:
     return any(
         ipaddress.ip_network(a).overlaps(ipaddress.ip_network(b))
-        for a in _blocks(one)
-        for b in _blocks(other)
+        for a in blocks(one)
+        for b in blocks(other)
     )
 
 
-def _blocks(vpc: Any) -> list[str]:
+def blocks(vpc: Any) -> list[str]:
+    """The IPv4 blocks of a VPC."""
     return [block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False)]
 
 

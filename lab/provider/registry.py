@@ -19,6 +19,7 @@ from lab.provider.types import (
     routing,
     s3,
     ssm,
+    transit,
     volumes,
     vpc,
 )
@@ -50,6 +51,7 @@ RESOURCES: Mapping[str, Resource] = {
         routing,
         s3,
         ssm,
+        transit,
         volumes,
         vpc,
     )
