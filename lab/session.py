@@ -184,11 +184,9 @@ class Lab:
             progress=self.says.noise,
         )
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
-        results = []
-        for stack in stacks:
-            self.says.phase(f"pulumi up: {stack}")
-            results.append(engine.up(stack, refresh=refresh))
-        return results
+        return engine.up_all(
+            stacks, refresh=refresh, begins=lambda stack: self.says.phase(f"pulumi up: {stack}")
+        )
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:
         outputs = record.get("outputs", {}) | {r.stack: r.outputs for r in results}

@@ -36,6 +36,8 @@ class Postfix:
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
     """Hosts that take everything else, in order; empty: delivered by MX."""
+    edge: tuple[str, ...] = ()
+    """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -83,6 +85,7 @@ def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
         domains=settings.domains,
         size_limit=EDGE_SIZE + HOP_MARGIN,
         outside=() if direct else tuple(str(address) for address in relays),
+        edge=tuple(sorted(str(address) for address in relays)),
         helo=outbound_name(settings.domains[0]) if direct else "",
     )
 

@@ -22,10 +22,17 @@ PREFIX = "software/"
 PROGRAMS = "/usr/local/sbin"
 SYNCHRONISER = f"{PROGRAMS}/gatepost-directory"
 MOUNTER = f"{PROGRAMS}/gatepost-volume"
+LIBRARY = "/usr/local/lib/gatepost"
+"""Where Python packages lie."""
 UNITS = "/etc/systemd/system"
 
 EVERYWHERE = {
-    SYNCHRONISER: "gatepost_directory.py",
+    SYNCHRONISER: "gatepost-directory",
+    **{
+        f"{LIBRARY}/{file}": file
+        for module in ("__init__", "__main__", "objects", "store", "tables", "watch")
+        for file in [f"gatepost_directory/{module}.py"]
+    },
     MOUNTER: "gatepost-volume",
     f"{UNITS}/gatepost-directory.service": "gatepost-directory.service",
     f"{UNITS}/gatepost-volume@.service": "gatepost-volume@.service",

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import secrets
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lab.engine.operation import EngineError, Operation
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
-from lab.errors import LabError
 
-END_SECONDS = 5
-"""How long an interrupted engine may take to end by itself before it is killed."""
 FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
 """Variables that children must not inherit: a real account, or Python without bytecode, which
 makes every run compile pulumi_aws anew."""
-
-
-class EngineError(LabError):
-    """An operation failed; the text holds the engine's and the program's own messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +71,37 @@ class Engine:
 
     def up(self, stack: str, *, refresh: bool = False) -> Result:
         """Make the emulator what the program says; with `refresh`, read its real state first."""
-        return self._operate("up", stack, refresh=refresh)
+        return self.up_all([stack], refresh=refresh)[0]
+
+    def up_all(
+        self,
+        stacks: Sequence[str],
+        *,
+        refresh: bool = False,
+        begins: Callable[[str], None] = lambda _stack: None,
+    ) -> list[Result]:
+        """Bring up `stacks` in order; `begins` is told of each.
+
+        A later one may read what an earlier one has made. Its process starts while the one before
+        is at work, and waits for it: to start takes as long as a small stack.
+        """
+        results = []
+        with self._prepared(), ExitStack() as processes:
+
+            def start(stack: str) -> Operation:
+                return processes.enter_context(self._start("up", stack, refresh=refresh))
+
+            begins(stacks[0])
+            operation = start(stacks[0])
+            operation.begin()
+            for stack, after in pairwise([*stacks, ""]):
+                following = start(after) if after else operation
+                if operation.wait_deployed() and after:
+                    begins(after)
+                    following.begin()
+                results.append(_result("up", stack, operation.answer()))
+                operation = following
+        return results
 
     def destroy(self, stack: str) -> Result:
         """Delete all of the stack's resources; the stack itself and its configuration stay."""
@@ -90,21 +111,20 @@ class Engine:
         """The outputs of the last `up`, secrets in the clear."""
         return self._operate("outputs", stack).outputs
 
-    def _operate(self, operation: str, stack: str, *, refresh: bool = False) -> Result:
-        with self._locked():
+    def _operate(self, operation: str, stack: str) -> Result:
+        with self._prepared(), self._start(operation, stack, refresh=False) as process:
+            process.begin()
+            return _result(operation, stack, process.answer())
+
+    @contextlib.contextmanager
+    def _prepared(self) -> Generator[None]:
+        """One operation at a time: they share the copy, and stack locks left behind are seen."""
+        self._state.mkdir(parents=True, exist_ok=True)
+        with (self._state / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             mirror(self._project, self._copy)
             install_provider(self._home)
-            request = {
-                "operation": operation,
-                "stack": stack,
-                "refresh": refresh,
-                "project": self._name(),
-                "locked": self._has_stale_lock(stack),
-            }
-            answer = self._run_child(request)
-        if "error" in answer:
-            raise EngineError(f"{operation} of {stack} failed:\n{answer['error']}")
-        return _result(stack, answer)
+            yield
 
     @property
     def _home(self) -> Path:
@@ -112,14 +132,6 @@ class Engine:
 
     def _name(self) -> str:
         return yaml.safe_load((self._project / "Pulumi.yaml").read_text())["name"]
-
-    @contextlib.contextmanager
-    def _locked(self) -> Generator[None]:
-        """One operation at a time: they share the copy, and stack locks left behind are seen."""
-        self._state.mkdir(parents=True, exist_ok=True)
-        with (self._state / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _has_stale_lock(self, stack: str) -> bool:
         locks = self._state / "pulumi" / ".pulumi" / "locks"
@@ -153,79 +165,26 @@ class Engine:
                 stream.write(secrets.token_urlsafe(32))
         return file
 
-    def _run_child(self, request: dict[str, Any]) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory(dir=self._state, prefix="operation-") as folder:
-            question, answer = Path(folder, "request.json"), Path(folder, "answer.json")
-            question.write_text(json.dumps(request))
-            lines = self._follow(
-                [sys.executable, "-m", "lab.engine.run", str(question), str(answer)]
-            )
-            if not answer.exists():
-                tail = "\n".join(lines[-20:])
-                raise EngineError(f"the engine's process ended without an answer:\n{tail}")
-            return json.loads(answer.read_text())
-
-    def _follow(self, command: list[str]) -> list[str]:
-        """Run the child to its end; whatever ends this call early ends the child as well.
-
-        A SIGKILL of the caller too: the engine soon misses the child, which is its program.
-        """
-        lines: list[str] = []
-        child = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *command],
-            cwd=self._copy,
-            env=self._environment(),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+    def _start(self, operation: str, stack: str, *, refresh: bool) -> Operation:
+        request = {
+            "operation": operation,
+            "stack": stack,
+            "refresh": refresh,
+            "project": self._name(),
+            "locked": self._has_stale_lock(stack),
+        }
+        return Operation(
+            request,
+            state=self._state,
+            copy=self._copy,
+            environment=self._environment(),
+            progress=self._progress,
         )
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                lines.append(line.rstrip())
-                self._progress(lines[-1])
-            child.wait()
-        finally:
-            _end(child)
-        return lines
 
 
-def _end(child: subprocess.Popen[str]) -> None:
-    """End the child's session: first politely, since an engine that is killed leaves its lock."""
-    try:
-        if child.poll() is None:
-            os.killpg(child.pid, signal.SIGINT)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(END_SECONDS)
-    finally:
-        # Even when the wait is interrupted again. Plugins have process groups of their own, but
-        # share the session.
-        for process in _session(child.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        child.wait()
-        if child.stdout is not None:
-            child.stdout.close()
-
-
-def _session(leader: int) -> list[int]:
-    """The processes of a session, by field 6 of /proc/PID/stat (proc(5))."""
-    members = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            fields = (entry / "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(fields[3]) == leader and fields[0] != "Z":
-            members.append(int(entry.name))
-    return members
-
-
-def _result(stack: str, answer: dict[str, Any]) -> Result:
+def _result(operation: str, stack: str, answer: dict[str, Any]) -> Result:
+    if "error" in answer:
+        raise EngineError(f"{operation} of {stack} failed:\n{answer['error']}")
     count = answer["summary"]
     return Result(
         stack=stack,

@@ -1,5 +1,8 @@
 """The child process of one operation: `python -m lab.engine.run REQUEST_FILE ANSWER_FILE`.
 
+It begins once a line comes on its standard input; all that can be done before is done by then. Its
+standard output tells of the progress; DONE_LINE, when AWS is as the program says.
+
 It runs the copy's `__main__.py` as an inline program of Pulumi's Automation API; the engine calls
 back into this process for it. A fresh process each time, so that an edited program is read anew
 and nothing of one run is left in the next.
@@ -20,6 +23,8 @@ from typing import Any
 
 from pulumi import automation
 from pulumi.automation import events
+
+from lab.engine.operation import DONE_LINE
 
 COLOUR = re.compile(r"<\{%.*?%\}>")
 UNREPORTED = ("same", "read", "refresh")
@@ -46,6 +51,8 @@ class Journal:
         if event.summary_event is not None:
             counted = event.summary_event.resource_changes
             self.summary = {automation.OpType(op).value: n for op, n in counted.items()}
+            if not self.errors:
+                print(DONE_LINE, flush=True)
 
     def heed(self, event: events.EngineEvent) -> None:
         """Record an error, and nothing else: for a preview that comes before the operation."""
@@ -92,6 +99,7 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
         program=lambda: _program(journal),
         opts=automation.LocalWorkspaceOptions(work_dir=os.getcwd()),
     )
+    sys.stdin.readline()
     if request["locked"]:
         # The caller holds the lab's own lock, so that this one is of an engine that was killed.
         stack.cancel()

@@ -1,31 +1,26 @@
-"""All resource types by their token."""
+"""All resource types by their token: the TYPES of every module in lab/provider/types."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pkgutil
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from importlib import import_module
 
+from lab.provider import types
 from lab.provider.resource import Property, Resource
-from lab.provider.types import (
-    acls,
-    addresses,
-    groups,
-    iam,
-    instances,
-    interfaces,
-    kms,
-    objects,
-    route53,
-    routing,
-    s3,
-    ssm,
-    transit,
-    volumes,
-    vpc,
-)
 
 GLOBAL_SERVICES = ("aws:iam/", "aws:route53/")
 """Services without Regions: their resources take no `region`."""
+
+NO_TYPES = ("common",)
+"""Modules that hold what several types share."""
+
+
+def _listed() -> Iterator[Resource]:
+    for module in pkgutil.iter_modules(types.__path__):
+        if module.name not in NO_TYPES:
+            yield from import_module(f"{types.__name__}.{module.name}").TYPES
 
 
 def _with_region(resource: Resource) -> Resource:
@@ -37,23 +32,5 @@ def _with_region(resource: Resource) -> Resource:
 
 
 RESOURCES: Mapping[str, Resource] = {
-    resource.token: _with_region(resource)
-    for module in (
-        acls,
-        addresses,
-        groups,
-        iam,
-        instances,
-        interfaces,
-        kms,
-        objects,
-        route53,
-        routing,
-        s3,
-        ssm,
-        transit,
-        volumes,
-        vpc,
-    )
-    for resource in module.TYPES
+    resource.token: _with_region(resource) for resource in _listed()
 }

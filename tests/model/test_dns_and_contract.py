@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from terms import TERMS
 
-from model import contract, directory, dns
+from model import contract, dns
 from model.fields import SettingsError
-from model.people import People
 from model.settings import Branch, Office, read_branch, read_office
 
 
@@ -115,18 +113,3 @@ def test_an_office_needs_a_transit_gateway() -> None:
 def test_an_office_s_addresses_are_checked(change: dict[str, Any], sentence: str) -> None:
     _, [problem] = read_office(OFFICE | change)
     assert sentence in problem
-
-
-def test_what_a_relay_may_read_does_not_tell_where_people_live() -> None:
-    people = People(users=("a@example.jp",), aliases={"i@example.jp": ("a@example.jp",)})
-    addresses, full = directory.objects(
-        directory.branch_owner("osaka"), people, host="b.example.jp", address="192.168.10.5"
-    )
-    assert addresses.key == "addresses/branches/osaka.json"
-    assert json.loads(addresses.text) == {
-        "version": 1,
-        "owner": "branches/osaka",
-        "addresses": ["a@example.jp", "i@example.jp"],
-    }
-    assert full.key == directory.people_key("branches/osaka") == "people/branches/osaka.json"
-    assert json.loads(full.text)["address"] == "192.168.10.5"

@@ -78,6 +78,17 @@ def test_only_the_edge_says_550(settings: Environment) -> None:
     }
 
 
+@pytest.mark.parametrize("outbound", ["relay", "direct"])
+def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
+    settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
+    host = mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")])
+    assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
+        "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
+        "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
+        "{10.1.2.5 = permit_auth_destination} }, check_recipient_access cdb:$tables/refused"
+    )
+
+
 def test_each_hop_behind_the_edge_takes_more(settings: Environment) -> None:
     limits = [
         int(parameters(render.main_cf(hosts(settings)[role]))["message_size_limit"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError
 from lab.session import cache_folder
 
@@ -25,11 +25,6 @@ pulumi.export("word", WORD)
 pulumi.export("config", pulumi.Config().require("word"))
 pulumi.export("hidden", pulumi.Output.secret("hunter2"))
 """
-
-
-def engine_folder() -> Path:
-    found = find_engine(cache_folder())
-    return found or pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
 
 
 @pytest.fixture
@@ -46,7 +41,7 @@ def project(tmp_path: Path) -> Path:
 @pytest.fixture
 def engine(tmp_path: Path, project: Path) -> Engine:
     return Engine(
-        engine=engine_folder(),
+        engine=ensure_engine(cache_folder(), print),
         state=tmp_path / "state",
         project=project,
         endpoint="http://127.0.0.1:1",
@@ -105,7 +100,14 @@ def test_an_interrupt_ends_everything(engine: Engine, project: Path, tmp_path: P
     started = tmp_path / "started"
     (project / "__main__.py").write_text(HANGING.format(started=str(started)))
     driver = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, str(engine_folder()), str(tmp_path / "state"), str(project)],
+        [
+            sys.executable,
+            "-c",
+            DRIVER,
+            str(ensure_engine(cache_folder(), print)),
+            str(tmp_path / "state"),
+            str(project),
+        ],
         start_new_session=True,
         stderr=subprocess.DEVNULL,
     )
@@ -141,3 +143,46 @@ def processes(folder: Path) -> list[str]:
         if str(folder) in command or where.startswith(str(folder)):
             found.append(command)
     return found
+
+
+def test_a_later_stack_reads_what_an_earlier_one_made(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    (project / "stacks" / "Pulumi.late.yaml").write_text(STACK_FILE)
+    (project / "__main__.py").write_text(
+        f"""
+import pathlib, time
+import pulumi
+made = pathlib.Path({str(made)!r})
+if pulumi.get_stack() == "dev":
+    time.sleep(2)
+    made.write_text("by dev")
+pulumi.export("word", made.read_text())
+"""
+    )
+    begun: list[str] = []
+    first, second = engine.up_all(["dev", "late"], begins=begun.append)
+    assert (first.stack, second.stack) == ("dev", "late")
+    assert second.outputs["word"] == "by dev"
+    assert begun == ["dev", "late"]
+
+
+def test_a_stack_after_one_that_failed_is_not_begun(
+    engine: Engine, project: Path, tmp_path: Path
+) -> None:
+    (project / "stacks" / "Pulumi.late.yaml").write_text(STACK_FILE)
+    (project / "__main__.py").write_text(
+        f"""
+import pathlib
+import pulumi
+stack = pulumi.get_stack()
+(pathlib.Path({str(tmp_path)!r}) / stack).touch()
+assert stack != "dev", "this one fails"
+"""
+    )
+    with pytest.raises(EngineError, match="up of dev failed"):
+        engine.up_all(["dev", "late"])
+    assert (tmp_path / "dev").exists()
+    assert not (tmp_path / "late").exists()
+    assert processes(tmp_path) == []

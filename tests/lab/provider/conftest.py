@@ -11,7 +11,7 @@ import pytest
 from emulated import Emulator
 
 from lab.emulator.quotas import DEFAULTS
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine
 from lab.session import cache_folder
 
@@ -71,9 +71,7 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, emulator: Emulator) -> Iterator[Project]:
-    engine = find_engine(cache_folder())
-    if engine is None:
-        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    engine = ensure_engine(cache_folder(), print)
     made = Project(tmp_path, engine, emulator.endpoint)
     yield made
     # Whatever a test leaves is in the shared emulator: take it away for the next one.
