@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from checks.suite import Failed
-from cli import commands
+from cli import branch, commands
 from cli.image import update as image_update
 from cli.words import complain
 from lab.errors import LabError
@@ -70,7 +70,26 @@ def _parser() -> argparse.ArgumentParser:
     update.add_argument("stack", metavar="STACK")
     update.add_argument("host", metavar="HOST")
     update.set_defaults(run=lambda arguments: image_update(arguments, commands.PROJECT))
+    _branch_commands(areas.add_parser("branch", help="branches and offices of an environment"))
     return parser
+
+
+def _branch_commands(area: argparse.ArgumentParser) -> None:
+    commands_of = area.add_subparsers(required=True, metavar="COMMAND")
+    new = commands_of.add_parser(
+        "new", help="write a new branch's stack file, a free network in it"
+    )
+    new.set_defaults(run=lambda arguments: branch.new(arguments, commands.PROJECT))
+    new.add_argument("name", metavar="NAME", help="the branch's name, such as osaka")
+    new.add_argument("--environment", required=True, metavar="ENV", help="its environment's stack")
+    new.add_argument("--host", required=True, help="its mail server's host name")
+    new.add_argument("--network", metavar="CIDR", help="its network (default: the lowest free /24)")
+    new.add_argument(
+        "--gateway", metavar="ADDRESS", help="the public VPN address of an office not on AWS"
+    )
+    new.add_argument("--address", help="that office's mail server (default: the network's fifth)")
+    for command in (new,):
+        command.set_defaults(left="nothing is left half done")
 
 
 def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
@@ -81,6 +100,9 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     apply.set_defaults(run=commands.apply)
     apply.add_argument("stacks", nargs="*", metavar="STACK")
     apply.add_argument("--refresh", action="store_true", help="read the real state first")
+    remove = commands_of.add_parser("remove", help="destroy a stack; its machines end with it")
+    remove.set_defaults(run=commands.remove)
+    remove.add_argument("stacks", nargs="+", metavar="STACK")
     status = commands_of.add_parser("status", help="hosts, roles, addresses, how to reach them")
     status.set_defaults(run=commands.status)
     execute = commands_of.add_parser("exec", help="run a command on a host: exec HOST -- CMD…")
@@ -91,9 +113,9 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     check.set_defaults(run=commands.check)
     down = commands_of.add_parser("down", help="end the lab; nothing stays")
     down.set_defaults(run=commands.down)
-    for command in (apply, status, execute, check, down):
+    for command in (apply, remove, status, execute, check, down):
         command.set_defaults(left=STAYS)
-    for command in (apply, status, check):
+    for command in (apply, remove, status, check):
         command.add_argument("--json", action="store_true", help="for machines")
 
 

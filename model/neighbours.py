@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +16,8 @@ class Neighbour:
     network: IPv4Network | None = None
     name: str | None = None
     host: str | None = None
+    gateway: IPv4Address | None = None
+    """The public address of an office's VPN gateway: AWS knows each once."""
 
 
 def conflicts(kind: str, own: Neighbour, others: Iterable[Neighbour]) -> Iterator[str]:
@@ -26,7 +28,7 @@ def conflicts(kind: str, own: Neighbour, others: Iterable[Neighbour]) -> Iterato
                 f"{kind}.network: must not overlap {other.network} of {other.where}, "
                 f"got {own.network}"
             )
-        for key in ("name", "host"):
+        for key in ("name", "host", "gateway"):
             value = getattr(own, key)
             if value is not None and value == getattr(other, key):
-                yield f"{kind}.{key}: must be its own, got {value!r}, which is {other.where}'s"
+                yield f"{kind}.{key}: must be its own, got {value}, which is {other.where}'s"

@@ -91,7 +91,7 @@ def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighb
             raw = (config or {}).get(f"gatepost:{kind}")
             values, _ = fields.read(cls, raw)
             if other != stack and values.get("environment") == environment:
-                seen = {key: values.get(key) for key in ("network", "name", "host")}
+                seen = {key: values.get(key) for key in ("network", "name", "host", "gateway")}
                 found.append(Neighbour(where=f"stack {other}", **seen))
     return found
 

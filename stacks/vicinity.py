@@ -25,7 +25,11 @@ from stacks.turns import ALIVE
 def check(stack: str, settings: Branch | Office, terms: Contract, provider: aws.Provider) -> None:
     """Raise SettingsError where another branch has this one's network, name or host already."""
     own = Neighbour(
-        where=f"stack {stack}", network=settings.network, name=settings.name, host=settings.host
+        where=f"stack {stack}",
+        network=settings.network,
+        name=settings.name,
+        host=settings.host,
+        gateway=settings.gateway if isinstance(settings, Office) else None,
     )
     options = InvokeOptions(provider=provider)
     others = [

@@ -124,9 +124,18 @@ def delete_attachment(moto: Any, self: Any, transit_gateway_attachment_id: str) 
 def describe_attachments(
     moto: Any, self: Any, transit_gateways_attachment_ids: Any = None, filters: Any = None
 ) -> list[Any]:
-    """DescribeTransitGatewayAttachments; moto takes no notice of filters by tag."""
+    """DescribeTransitGatewayAttachments; moto takes no notice of filters by tag and state."""
     found = moto(self, transit_gateways_attachment_ids, filters)
-    return describe_tag_filter(filters, found) if filters else found
+    if not filters:
+        return found
+    states = filters.get("state")
+    tagged = describe_tag_filter(filters, found)
+    return [item for item in tagged if states is None or item.state in states]
+
+
+def describe_vpc_attachments(moto: Any, self: Any, *arguments: Any, **named: Any) -> list[Any]:
+    """DescribeTransitGatewayVpcAttachments; moto lists those of VPNs as well."""
+    return [item for item in moto(self, *arguments, **named) if item.resource_type == "vpc"]
 
 
 def forget(backend: Any, attachment: str) -> None:
@@ -278,6 +287,11 @@ CORRECTIONS = (
         TransitGatewayAttachmentBackend,
         "describe_transit_gateway_attachments",
         describe_attachments,
+    ),
+    (
+        TransitGatewayAttachmentBackend,
+        "describe_transit_gateway_vpc_attachments",
+        describe_vpc_attachments,
     ),
     (
         TransitGatewayAttachmentBackend,

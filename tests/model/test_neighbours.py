@@ -24,8 +24,8 @@ def test_everything_shared_is_named_with_whose_it_is() -> None:
     assert list(conflicts("branch", same, [KOBE, OSAKA])) == [
         "branch.network: must not overlap 192.168.11.0/24 of stack dev-kobe, got 192.168.0.0/20",
         "branch.network: must not overlap 192.168.10.0/24 of stack dev-osaka, got 192.168.0.0/20",
-        "branch.name: must be its own, got 'osaka', which is stack dev-osaka's",
-        "branch.host: must be its own, got 'ms2.e.jp', which is stack dev-osaka's",
+        "branch.name: must be its own, got osaka, which is stack dev-osaka's",
+        "branch.host: must be its own, got ms2.e.jp, which is stack dev-osaka's",
     ]
 
 
