@@ -108,7 +108,9 @@ class People:
 
     `open_aliases` are those of an environment's aliases that branches may add their users to.
     `reserved` are addresses of people who have left: nobody else gets them, mail to them is
-    refused at the edge, and what is still under way goes to the mailbox that they left behind.
+    refused at the edge, and what is still under way goes to the mailbox that they left behind. An
+    alias that is given up is reserved too; as long as it is in `aliases` as well, what is under
+    way still reaches its members.
     """
 
     users: tuple[User, ...]
@@ -200,8 +202,8 @@ def _twice(people: People, path: str) -> Iterator[str]:
         if name in claims:
             yield f"{path}.aliases: must not be a user's address too, got {name}"
     for name, count in Counter(people.reserved).items():
-        if name in claims or name in people.aliases or count > 1:
-            yield f"{path}.reserved: must not be in use, nor listed twice, got {name}"
+        if name in claims or count > 1:
+            yield f"{path}.reserved: must not be a user's, nor listed twice, got {name}"
 
 
 def _domain_problems(people: People, domains: tuple[str, ...] | None, path: str) -> Iterator[str]:
@@ -278,5 +280,5 @@ def _role_problems(
             name = f"{role}@{domain}"
             if name not in expanded and name not in {user.address for user in people.users}:
                 yield f"{path}.aliases: must hold {name} (RFC 5321, RFC 2142)"
-            elif not taking & {name, *expanded.get(name, ())}:
+            elif name in people.reserved or not taking & {name, *expanded.get(name, ())}:
                 yield f"{path}.aliases: {name} must lead to a user who is not disabled"

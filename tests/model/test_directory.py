@@ -16,8 +16,9 @@ PEOPLE = People(
     aliases={
         "all@example.jp": ("b@example.jp", "a@example.jp"),
         "b2@example.jp": ("b@example.jp",),
+        "old@example.jp": ("a@example.jp",),
     },
-    reserved=("gone@example.jp",),
+    reserved=("gone@example.jp", "old@example.jp"),
 )
 
 
@@ -32,13 +33,14 @@ def contents() -> tuple[dict[str, object], dict[str, object]]:
 def test_a_relay_reads_which_addresses_there_are_and_who_is_refused() -> None:
     addresses, _ = contents()
     assert addresses["addresses"] == sorted(
-        f"{name}@example.jp" for name in ("a", "all", "b", "b2", "c", "gone")
+        f"{name}@example.jp" for name in ("a", "all", "b", "b2", "c", "gone", "old")
     )
     assert addresses["held"] == ["c@example.jp"]
     assert addresses["refused"] == {
         "b2@example.jp": "5.2.1 On leave",
         "b@example.jp": "5.2.1 On leave",
         "gone@example.jp": directory.LEFT,
+        "old@example.jp": directory.LEFT,
     }
     assert set(addresses) == {"version", "owner", "addresses", "held", "refused"}
 
@@ -50,5 +52,6 @@ def test_a_server_reads_who_lives_where() -> None:
     assert people["aliases"] == {
         "all@example.jp": ["a@example.jp"],
         "b2@example.jp": ["b@example.jp"],
+        "old@example.jp": ["a@example.jp"],
     }
     assert (people["host"], people["address"]) == ("ms2.example.jp", "192.0.2.5")
