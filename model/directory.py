@@ -18,6 +18,8 @@ VERSION = 2
 """Of the objects' form. A host refuses any other, and keeps what it has."""
 ADDRESSES = "addresses/"
 PEOPLE = "people/"
+SOFTWARE = "software/"
+"""The folder of the archives that hosts fetch at their first boot (userdata/software.py)."""
 
 DISABLED = "5.2.1"
 """Mailbox disabled, not accepting messages (RFC 3463 section 3.3)."""
@@ -66,7 +68,7 @@ def objects(owner: str, people: People, *, host: str, address: str) -> tuple[Dir
                 **head,
                 "host": host,
                 "address": address,
-                "users": sorted({*(user.address for user in people.users), *people.reserved}),
+                "users": _mailboxes(people),
                 "legacy": {user.address: user.at for user in people.users if user.at},
                 "held": held,
                 "refused": refused,
@@ -80,15 +82,21 @@ def objects(owner: str, people: People, *, host: str, address: str) -> tuple[Dir
 def refusals(people: People) -> dict[str, str]:
     """Addresses that the edge refuses, with status code and text, in order.
 
-    Disabled users, those who have left, and aliases that lead to disabled users only.
+    Disabled users, those who have left, aliases given up or that lead to disabled users only.
     """
     disabled = {user.address: user.disabled for user in people.users if user.disabled}
     found = {name: f"{DISABLED} {text}" for name, text in disabled.items()}
-    found.update(dict.fromkeys(people.reserved, LEFT))
     for name, members in people.aliases.items():
         if all(member in disabled for member in members):
             found[name] = f"{DISABLED} {disabled[members[0]]}"
+    found.update(dict.fromkeys(people.reserved, LEFT))
     return dict(sorted(found.items()))
+
+
+def _mailboxes(people: People) -> list[str]:
+    """Whoever has a mailbox, or has left one behind, in order."""
+    left = {*people.reserved} - {*people.aliases}
+    return sorted({user.address for user in people.users} | left)
 
 
 def _aliases(people: People) -> Mapping[str, list[str]]:
