@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def generate(project: Path, count: int) -> list[str]:
 
 
 @contextmanager
-def emulator(folder: Path, project: Path) -> Iterator[tuple[str, int]]:
+def emulator(folder: Path, project: Path) -> Generator[tuple[str, int]]:
     """A running emulator: its URL and its process."""
     port_file, images = folder / "emulator.port", folder / "images.json"
     images.write_text(json.dumps(image_architectures(project)))

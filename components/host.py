@@ -40,7 +40,7 @@ class MailHost(ComponentResource):
     Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
     none. `volumes` are its data volumes by purpose. `after` is what its first boot needs: routes,
     rules, the directory's objects. `birth` tells one user data and image from another; a host that
-    is `held` keeps those that it has.
+    is `held` keeps those that it has. `boundary` is the ARN of a policy that bounds its role.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class MailHost(ComponentResource):
         user_data: Input[str],
         volumes: Mapping[str, aws.ebs.Volume],
         birth: str,
+        boundary: str | None = None,
         held: bool = False,
         elastic_ip: aws.ec2.Eip | None = None,
         public: bool = False,
@@ -68,7 +69,12 @@ class MailHost(ComponentResource):
         super().__init__("gatepost:host:MailHost", name, None, opts)
         child = ResourceOptions(parent=self)
         iam_role = aws.iam.Role(
-            name, name=name, assume_role_policy=ASSUME, tags=named(name), opts=child
+            name,
+            name=name,
+            assume_role_policy=ASSUME,
+            permissions_boundary=boundary,
+            tags=named(name),
+            opts=child,
         )
         grant = aws.iam.RolePolicy(
             name, name="directory", role=iam_role.name, policy=policy, opts=child

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from model.principal import STACK as STACK
+
 ROLE = "gatepost:role"
 """The tag that tells what a mail host is: relay, hub or branch."""
 
 BIRTH = "gatepost:birth"
 """The tag that tells one user data and image of a host from another."""
-
-STACK = "gatepost:stack"
-"""The tag, on everything, that tells whose it is."""
 
 
 ENVIRONMENT = "gatepost:environment"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
-from components.tags import named
+from components.tags import STACK, named
 
 PRIVATE_ASN = 65000
 """A customer gateway must name one, BGP or not; this is for private use (RFC 6996)."""
@@ -18,7 +18,8 @@ class Vpn(ComponentResource):
     """Two IPsec tunnels (IKEv2) to `gateway`, the office's public address, without BGP.
 
     Its one static route is for the office's `network`: an office announces nothing of its own
-    accord. `tunnels` are the public addresses of AWS's ends.
+    accord. `stack` is the name that its attachment is tagged with. `tunnels` are the public
+    addresses of AWS's ends.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Vpn(ComponentResource):
         *,
         gateway: str,
         network: str,
+        stack: str,
         transit_gateway: Input[str],
         routes: Input[str],
         opts: ResourceOptions,
@@ -57,6 +59,14 @@ class Vpn(ComponentResource):
             destination_cidr_block=network,
             transit_gateway_attachment_id=self.connection.transit_gateway_attachment_id,
             transit_gateway_route_table_id=routes,
+            opts=child,
+        )
+        # It comes without tags, and without one nobody could tell whose route this is.
+        aws.ec2.Tag(
+            name,
+            resource_id=self.connection.transit_gateway_attachment_id,
+            key=STACK,
+            value=stack,
             opts=child,
         )
         self.tunnels = [self.connection.tunnel1_address, self.connection.tunnel2_address]

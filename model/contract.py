@@ -38,6 +38,8 @@ class Contract:
     hub_address: str
     domains: list[str]
     directory: str
+    boundary: str
+    """The ARN of the policy that bounds what the roles of branches' machines may do."""
 
 
 def to_json(contract: Contract) -> str:

@@ -104,6 +104,7 @@ def _declare(
         birth=turns.birth(
             settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
         ),
+        boundary=terms.boundary,
         public=settings.way_out == "address",
         after=[*network.ready, *groups.rules, *part.objects, stored],
         opts=opts,

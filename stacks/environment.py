@@ -10,7 +10,13 @@ import pulumi_aws as aws
 from pulumi import InvokeOptions, Output, ResourceOptions
 
 from components.acl import NetworkAcl
-from components.directory import DirectoryBucket, DirectoryPart, reader_policy, software_object
+from components.directory import (
+    DirectoryBucket,
+    DirectoryPart,
+    branch_boundary,
+    reader_policy,
+    software_object,
+)
 from components.disks import DiskKey, data_volume
 from components.firewall import Groups
 from components.host import MailHost
@@ -292,8 +298,13 @@ class _Build:
     def _contract(self) -> None:
         settings, transit = self.settings, self.network.transit
         routes = transit.association_default_route_table_id if transit else ""
+        boundary = branch_boundary(self.name, self.bucket, self.opts)
         terms = Output.all(
-            self.network.vpc.id, self.network.hub_table, transit.id if transit else "", routes
+            self.network.vpc.id,
+            self.network.hub_table,
+            transit.id if transit else "",
+            routes,
+            boundary.arn,
         ).apply(
             lambda ids: contract.to_json(
                 contract.Contract(
@@ -312,6 +323,7 @@ class _Build:
                     hub_address=str(self.plan.hub),
                     domains=list(settings.domains),
                     directory=self.bucket,
+                    boundary=ids[4],
                 )
             )
         )

@@ -38,17 +38,19 @@ def build(stack: str, raw: object) -> dict[str, Any]:
         raise SettingsError(problems)
     vicinity.check(stack, settings, terms, aws_provider)
     account.check_office(stack, terms, aws_provider)
-    return _declare(f"gatepost-{stack}", settings, terms, people, aws_provider)
+    return _declare(stack, settings, terms, people, aws_provider)
 
 
 def _declare(
-    name: str, settings: Office, terms: Contract, people: People, aws_provider: aws.Provider
+    stack: str, settings: Office, terms: Contract, people: People, aws_provider: aws.Provider
 ) -> dict[str, Any]:
+    name = f"gatepost-{stack}"
     opts = ResourceOptions(provider=aws_provider)
     vpn = Vpn(
         name,
         gateway=str(settings.gateway),
         network=str(settings.network),
+        stack=stack,
         transit_gateway=terms.transit_gateway,
         routes=terms.transit_routes,
         opts=opts,

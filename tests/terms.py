@@ -20,5 +20,6 @@ TERMS = contract.Contract(
     hub_address="10.1.11.5",
     domains=["example.jp", "example.co.jp"],
     directory="directory-bucket",
+    boundary="arn:aws:iam::123456789012:policy/gatepost-dev-branches",
 )
 TERMS_JSON = contract.to_json(TERMS)

@@ -14,10 +14,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent / "machine"
+from model.directory import SOFTWARE
 
-PREFIX = "software/"
-"""Where archives lie in the directory's bucket."""
+HERE = Path(__file__).parent / "machine"
 
 PROGRAMS = "/usr/local/sbin"
 SYNCHRONISER = f"{PROGRAMS}/gatepost-directory"
@@ -61,7 +60,7 @@ class Archive:
 
     def key(self, owner: str) -> str:
         """Where the archive of `owner`, the environment or a branch, lies in the bucket."""
-        return f"{PREFIX}{owner}/{self.role}-{self.digest[:16]}.tar.gz"
+        return f"{SOFTWARE}{owner}/{self.role}-{self.digest[:16]}.tar.gz"
 
 
 def archive(role: str) -> Archive:

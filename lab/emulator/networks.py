@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
@@ -15,6 +16,7 @@ from moto.ec2.models.route_tables import Route, RouteBackend
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCBackend
+from moto.ec2.responses import EC2Response
 
 from lab.emulator import quotas
 from lab.internet import plan
@@ -184,6 +186,27 @@ def create_vpc_peering_connection(
     return peering
 
 
+def describe_vpc_peering_connections(_moto: Any, self: Any) -> ActionResult:
+    """moto takes no notice of filters (API reference, DescribeVpcPeeringConnections)."""
+    found = self.ec2_backend.describe_vpc_peering_connections(
+        vpc_peering_ids=self._get_param("VpcPeeringConnectionIds", [])
+    )
+    for name, values in self._filters_from_querystring().items():
+        found = [peering for peering in found if _peering_value(peering, name) in values]
+    return ActionResult({"VpcPeeringConnections": found})
+
+
+def _peering_value(peering: Any, name: str) -> Any:
+    if name.startswith("tag:"):
+        return peering.get_filter_value(name)
+    return {
+        "accepter-vpc-info.vpc-id": peering.peer_vpc.id,
+        "requester-vpc-info.vpc-id": peering.vpc.id,
+        "status-code": peering.status["Code"],
+        "vpc-peering-connection-id": peering.id,
+    }[name]
+
+
 def _overlap(one: Any, other: Any) -> bool:
     return any(
         ipaddress.ip_network(a).overlaps(ipaddress.ip_network(b))
@@ -254,5 +277,6 @@ CORRECTIONS = (
         "create_vpc_peering_connection",
         create_vpc_peering_connection,
     ),
+    (EC2Response, "describe_vpc_peering_connections", describe_vpc_peering_connections),
     (ManagedPrefixListBackend, "create_default_pls", create_default_pls),
 )

@@ -88,7 +88,12 @@ class Judge:
             request,
             identity=self._role_policies(caller.role),
             resource=self._bucket_policy(operation.bucket),
+            boundary=self._boundary(caller.role),
         )
+
+    def _boundary(self, role: str) -> Mapping[str, Any] | None:
+        bound = self._iam.get_role(RoleName=role)["Role"].get("PermissionsBoundary")
+        return _document(self._managed(bound["PermissionsBoundaryArn"])) if bound else None
 
     def _role_policies(self, role: str) -> list[Mapping[str, Any]]:
         policies = [

@@ -1,7 +1,7 @@
 """Transit Gateways and site-to-site VPNs.
 
 Registry pages: aws/ec2transitgateway/{transitgateway,vpcattachment,route},
-aws/ec2/{customergateway,vpnconnection}.
+aws/ec2/{customergateway,tag,vpnconnection}.
 """
 
 from __future__ import annotations
@@ -314,4 +314,39 @@ VPN_CONNECTION = Resource(
     check=_connection_rules,
 )
 
-TYPES = (TRANSIT_GATEWAY, VPC_ATTACHMENT, TRANSIT_ROUTE, CUSTOMER_GATEWAY, VPN_CONNECTION)
+
+def _create_tag(aws: Aws, new: Values) -> str:
+    tag = {"Key": new["key"], "Value": new["value"]}
+    aws.ec2.create_tags(Resources=[new["resourceId"]], Tags=[tag])
+    return f"{new['resourceId']},{new['key']}"
+
+
+def _update_tag(aws: Aws, _identifier: str, _old: Values, new: Values, _changed: set[str]) -> None:
+    _create_tag(aws, new)
+
+
+def _read_tag(aws: Aws, _identifier: str, state: Values) -> Values | None:
+    only = [
+        {"Name": "resource-id", "Values": [state["resourceId"]]},
+        {"Name": "key", "Values": [state["key"]]},
+    ]
+    found = aws.ec2.describe_tags(Filters=only)["Tags"]
+    return {"value": found[0]["Value"]} if found else None
+
+
+TAG = Resource(
+    token="aws:ec2/tag:Tag",
+    inputs={
+        "key": Property(required=True, replaces=True),
+        "resourceId": Property(required=True, replaces=True),
+        "value": Property(required=True),
+    },
+    create=_create_tag,
+    read=_read_tag,
+    update=_update_tag,
+    delete=lambda aws, _identifier, state: aws.ec2.delete_tags(
+        Resources=[state["resourceId"]], Tags=[{"Key": state["key"]}]
+    ),
+)
+
+TYPES = (TRANSIT_GATEWAY, VPC_ATTACHMENT, TRANSIT_ROUTE, CUSTOMER_GATEWAY, VPN_CONNECTION, TAG)

@@ -55,6 +55,7 @@ def leftovers(client: Callable[[str], Any]) -> list[Any]:
         *instances,
         *own_keys(client("kms")),
         *client("iam").list_roles()["Roles"],
+        *client("iam").list_policies(Scope="Local")["Policies"],
         *client("iam").list_instance_profiles()["InstanceProfiles"],
         *client("route53").list_hosted_zones()["HostedZones"],
         *s3.list_buckets()["Buckets"],

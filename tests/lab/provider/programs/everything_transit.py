@@ -57,6 +57,13 @@ def declare(
         transit_gateway_route_table_id=gateway.association_default_route_table_id,
         opts=options,
     )
+    aws.ec2.Tag(
+        "tag",
+        resource_id=vpn.transit_gateway_attachment_id,
+        key="word",
+        value=word,
+        opts=options,
+    )
     invoke = pulumi.InvokeOptions(provider=options.provider)
 
     def look(table: str) -> list[str]:
