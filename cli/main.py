@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from checks.suite import Failed
-from cli import branch, commands
+from cli import account, branch, commands
 from cli.image import update as image_update
 from cli.words import complain
 from lab.errors import LabError
@@ -88,7 +88,14 @@ def _branch_commands(area: argparse.ArgumentParser) -> None:
         "--gateway", metavar="ADDRESS", help="the public VPN address of an office not on AWS"
     )
     new.add_argument("--address", help="that office's mail server (default: the network's fifth)")
-    for command in (new,):
+    policy = commands_of.add_parser("policy", help="print the IAM policy of who deploys a branch")
+    policy.set_defaults(run=lambda arguments: account.policy(arguments, commands.PROJECT))
+    files = commands_of.add_parser("files", help="write what an office's administrator needs")
+    files.set_defaults(run=lambda arguments: account.files(arguments, commands.PROJECT))
+    for command in (policy, files):
+        command.add_argument("stack", metavar="STACK")
+    files.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
+    for command in (new, policy, files):
         command.set_defaults(left="nothing is left half done")
 
 

@@ -79,10 +79,18 @@ def _templates() -> Environment:
 
 def main_cf(postfix: Postfix) -> str:
     """The main.cf of one host."""
-    template = _templates().get_template(f"{postfix.role}.cf.j2")
-    return template.render(
-        postfix=postfix, tables=TABLES, mailboxes=MAILBOXES, mailbox_uid=MAILBOX_UID
+    return text(
+        f"{postfix.role}.cf.j2",
+        postfix=postfix,
+        tables=TABLES,
+        mailboxes=MAILBOXES,
+        mailbox_uid=MAILBOX_UID,
     )
+
+
+def text(template: str, **known: Any) -> str:
+    """A template of userdata/templates with its values."""
+    return _templates().get_template(template).render(**known)
 
 
 def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -> str:
@@ -116,10 +124,14 @@ def cloud_config(postfix: Postfix, directory: Directory, volumes: Mapping[str, s
 
 
 def _mailbox_files() -> tuple[dict[str, Any], ...]:
-    """The one system user that owns all mailboxes, and their folder."""
-    user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
-    folder = f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
+    user, folder = mailbox_settings()
     return (_file(SYSUSERS, user), _file(TMPFILES, folder))
+
+
+def mailbox_settings() -> tuple[str, str]:
+    """The one system user that owns all mailboxes (sysusers.d(5)), their folder (tmpfiles.d(5))."""
+    user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
+    return user, f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
 
 
 def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:

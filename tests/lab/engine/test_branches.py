@@ -150,9 +150,32 @@ def test_an_office_comes_and_goes_without_a_trace(
     assert leads == {"192.168.9.0/24"}
     assert company.engine.up(stack, refresh=True).changes == ()
     assert company.engine.up("dev", refresh=True).changes == ()
+    check_commands(company, stack, monkeypatch)
     company.engine.destroy(stack)
     assert to_json(company.world(monkeypatch)) == to_json(before)
     assert company.keys() == keys
+
+
+def check_commands(company: Company, stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the commands say of an office that is up; no file holds a key."""
+    monkeypatch.setattr("stacks.settings.HERE", company.project / "stacks")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", company.endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+    out = company.project / "files"
+    assert main(["branch", "files", stack, "--out", str(out)]) == 0
+    assert main(["branch", "files", stack, "--out", str(out)]) == 1, "the folder is not empty"
+    written = {path.name: path.read_text() for path in out.rglob("*") if path.is_file()}
+    assert {"README.md", "main.cf", "install.sh", "swanctl.conf"} <= set(written)
+    ec2: Any = boto3.Session(region_name=company.region).client("ec2")
+    [vpn] = ec2.describe_vpn_connections()["VpnConnections"]
+    for tunnel in vpn["Options"]["TunnelOptions"]:
+        assert f"remote_addrs = {tunnel['OutsideIpAddress']}" in written["swanctl.conf"]
+        assert not any(tunnel["PreSharedKey"] in text for text in written.values())
+    assert main(["branch", "files", "dev-osaka", "--out", str(out / "more")]) == 1
+    for each in (stack, "dev-osaka"):
+        assert main(["branch", "policy", each]) == 0
+    assert main(["branch", "policy", "dev"]) == 1
 
 
 def test_a_branch_of_no_environment_is_told_where_it_looked(company: Company) -> None:
