@@ -1,15 +1,15 @@
-"""gatepost: build the stack that the chosen stack file describes, an environment or a branch."""
+"""gatepost: build the stack that the chosen stack file describes: environment, branch or office."""
 
 import pulumi
 
 from model.fields import SettingsError
 from model.settings import check_kind
-from stacks import branch, environment
+from stacks import branch, environment, office
 
 config = pulumi.Config("gatepost")
 try:
     kind = check_kind(config.get("kind"))
-    stack = {"environment": environment, "branch": branch}[kind]
+    stack = {"environment": environment, "branch": branch, "office": office}[kind]
     outputs = stack.build(pulumi.get_stack(), config.get_object(kind))
 except SettingsError as problem:
     raise pulumi.RunError(str(problem)) from None

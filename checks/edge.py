@@ -108,8 +108,9 @@ def _no_account_on(scene: Scene, relay: str) -> None:
     expect(not open_ones, f"{relay} should have no password, has one for {open_ones}")
     boxes = scene.run(relay, ["find", "/var/mail", "/var/spool/mail/", "-type", "f"]).out.split()
     expect(not boxes, f"{relay} should hold no mailbox, holds {boxes}")
-    people_file = scene.run(relay, ["ls", "/var/lib/gatepost/tables"]).out.split()
+    tables = scene.run(relay, ["ls", "/var/lib/gatepost/tables"]).out.split()
+    known = {table.removesuffix(".cdb") for table in tables}
     expect(
-        set(people_file) <= {"recipients", "recipients.cdb"},
-        f"{relay} should know addresses only, holds {people_file}",
+        known == {"recipients", "refused", "stale"},
+        f"{relay} should know addresses only, and who is refused, holds {tables}",
     )

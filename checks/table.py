@@ -51,6 +51,7 @@ def parties(scene: Scene) -> list[Party]:
             public="",
         )
         for stack, outputs in stacks.items()
+        if outputs["kind"] != "office"
     ]
     outside = [
         Party(name=host.name, role=flows.INTERNET, stack="", private="", public=host.address)
@@ -77,7 +78,7 @@ class Table:
                     IPv4Network(environment["branches"]),
                     environment["smarthost_port"],
                 )
-            else:
+            elif outputs["kind"] == "branch":
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))
         return cls(firewalls=found)
 
@@ -126,7 +127,7 @@ def _names(firewall: Firewall, place: str, role: str, address: str) -> bool:
 
 
 def _reachable(source: Party, target: Party) -> bool:
-    """Whether there is a private way: one VPC, or the peering between the hub and a branch."""
+    """Whether there is a private way: one VPC, or the link between the hub and a branch."""
     pair = {source.role, target.role}
     same_network = source.stack == target.stack != ""
     return same_network or pair == {flows.HUB, flows.BRANCH}

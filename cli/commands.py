@@ -66,6 +66,14 @@ def apply(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def remove(arguments: argparse.Namespace) -> int:
+    """Destroy stacks, and end their machines."""
+    lab, _ = _lab(arguments)
+    results = lab.remove(arguments.stacks)
+    print(json.dumps([_summary(r) for r in results]) if arguments.json else _results(results))
+    return 0
+
+
 def status(arguments: argparse.Namespace) -> int:
     """Who is up, and how to reach them."""
     lab, _ = _lab(arguments)

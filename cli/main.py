@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from checks.suite import Failed
-from cli import commands
+from cli import account, branch, commands
 from cli.fault import add_parser as add_fault_parser
 from cli.image import update as image_update
 from cli.secret import put as secret_put
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     update.add_argument("host", metavar="HOST")
     update.set_defaults(run=lambda arguments: image_update(arguments, commands.PROJECT))
     _secret_commands(areas)
+    _branch_commands(areas.add_parser("branch", help="branches and offices of an environment"))
     return parser
 
 
@@ -88,6 +89,31 @@ def _secret_commands(areas: argparse._SubParsersAction) -> None:
     put.set_defaults(run=lambda arguments: secret_put(arguments, commands.PROJECT))
 
 
+def _branch_commands(area: argparse.ArgumentParser) -> None:
+    commands_of = area.add_subparsers(required=True, metavar="COMMAND")
+    new = commands_of.add_parser(
+        "new", help="write a new branch's stack file, a free network in it"
+    )
+    new.set_defaults(run=lambda arguments: branch.new(arguments, commands.PROJECT))
+    new.add_argument("name", metavar="NAME", help="the branch's name, such as osaka")
+    new.add_argument("--environment", required=True, metavar="ENV", help="its environment's stack")
+    new.add_argument("--host", required=True, help="its mail server's host name")
+    new.add_argument("--network", metavar="CIDR", help="its network (default: the lowest free /24)")
+    new.add_argument(
+        "--gateway", metavar="ADDRESS", help="the public VPN address of an office not on AWS"
+    )
+    new.add_argument("--address", help="that office's mail server (default: the network's fifth)")
+    policy = commands_of.add_parser("policy", help="print the IAM policy of who deploys a branch")
+    policy.set_defaults(run=lambda arguments: account.policy(arguments, commands.PROJECT))
+    files = commands_of.add_parser("files", help="write what an office's administrator needs")
+    files.set_defaults(run=lambda arguments: account.files(arguments, commands.PROJECT))
+    for command in (policy, files):
+        command.add_argument("stack", metavar="STACK")
+    files.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
+    for command in (new, policy, files):
+        command.set_defaults(left="nothing is left half done")
+
+
 def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     up = commands_of.add_parser("up", help="deploy and boot, stay up (default: dev, its branches)")
     up.set_defaults(run=commands.up)
@@ -96,6 +122,9 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     apply.set_defaults(run=commands.apply)
     apply.add_argument("stacks", nargs="*", metavar="STACK")
     apply.add_argument("--refresh", action="store_true", help="read the real state first")
+    remove = commands_of.add_parser("remove", help="destroy a stack; its machines end with it")
+    remove.set_defaults(run=commands.remove)
+    remove.add_argument("stacks", nargs="+", metavar="STACK")
     status = commands_of.add_parser("status", help="hosts, roles, addresses, how to reach them")
     status.set_defaults(run=commands.status)
     environment = commands_of.add_parser(
@@ -111,9 +140,9 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     fault = add_fault_parser(commands_of, commands.fault)
     down = commands_of.add_parser("down", help="end the lab; nothing stays")
     down.set_defaults(run=commands.down)
-    for command in (apply, status, environment, execute, check, fault, down):
+    for command in (apply, remove, status, environment, execute, check, fault, down):
         command.set_defaults(left=STAYS)
-    for command in (apply, status, check, fault):
+    for command in (apply, remove, status, check, fault):
         command.add_argument("--json", action="store_true", help="for machines")
 
 

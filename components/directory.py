@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
 from components.tags import named
+from model import principal
 from model.directory import DirectoryObject
 from userdata.software import Archive
 
@@ -62,6 +63,18 @@ def _tls_only(bucket: str) -> str:
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
     }
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def branch_boundary(name: str, bucket: str, opts: ResourceOptions) -> aws.iam.Policy:
+    """The permissions boundary of the roles of branches' machines."""
+    return aws.iam.Policy(
+        f"{name}-branches",
+        name=f"{name}-branches",
+        description="The most that a branch's machine can be allowed",
+        policy=json.dumps(principal.machine_boundary(bucket)),
+        tags=named(f"{name}-branches"),
+        opts=opts,
+    )
 
 
 class DirectoryBucket(ComponentResource):

@@ -39,8 +39,9 @@ class MailHost(ComponentResource):
 
     Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
     none. `volumes` are its data volumes by purpose. `after` is what its first boot needs: routes,
-    rules, the directory's objects. `policies` are its role's rights, by name. `birth` tells one
-    user data and image from another; a host that is `held` keeps those that it has.
+    rules, the directory's objects. `policies` are its role's rights, by name, which the policy of
+    the ARN `boundary` bounds. `birth` tells one user data and image from another; a host that is
+    `held` keeps those that it has.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class MailHost(ComponentResource):
         user_data: Input[str],
         volumes: Mapping[str, aws.ebs.Volume],
         birth: str,
+        boundary: str | None = None,
         held: bool = False,
         elastic_ip: aws.ec2.Eip | None = None,
         public: bool = False,
@@ -68,7 +70,12 @@ class MailHost(ComponentResource):
         super().__init__("gatepost:host:MailHost", name, None, opts)
         child = ResourceOptions(parent=self)
         iam_role = aws.iam.Role(
-            name, name=name, assume_role_policy=ASSUME, tags=named(name), opts=child
+            name,
+            name=name,
+            assume_role_policy=ASSUME,
+            permissions_boundary=boundary,
+            tags=named(name),
+            opts=child,
         )
         grants = [
             aws.iam.RolePolicy(

@@ -10,7 +10,9 @@ from pulumi import ComponentResource, Input, ResourceOptions
 
 from components.tags import named
 from model.addressing import BranchPlan, EnvironmentPlan
+from model.contract import Contract
 from model.flows import ANYWHERE
+from model.settings import TRANSIT_GATEWAY
 
 
 class _Network(ComponentResource):
@@ -59,13 +61,21 @@ class _Network(ComponentResource):
         self.ready.append(association)
         return subnet, table.id
 
-    def route(self, purpose: str, table: Input[str], cidr: str, **target: Input[str]) -> None:
+    def route(
+        self,
+        purpose: str,
+        table: Input[str],
+        cidr: str,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        **target: Input[str],
+    ) -> None:
         """A route of its own, never inline: others may add theirs to the table."""
         route = aws.ec2.Route(
             f"{self.name}-{purpose}",
             route_table_id=table,
             destination_cidr_block=cidr,
-            opts=self.child,
+            opts=ResourceOptions(parent=self, depends_on=list(after)),
             **target,
         )
         self.ready.append(route)
@@ -92,6 +102,24 @@ class _Network(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=list(self.ready)),
         )
 
+    def attach(
+        self, subnet: aws.ec2.Subnet, transit_gateway: Input[str]
+    ) -> aws.ec2transitgateway.VpcAttachment:
+        """Attach the VPC to a Transit Gateway in the zone of `subnet`.
+
+        The gateway takes an address of that subnet by its own choice: it must hold no host with a
+        fixed one. It serves all subnets of the zone, and of no other (Transit Gateway guide,
+        "Amazon VPC attachments").
+        """
+        return aws.ec2transitgateway.VpcAttachment(
+            self.name,
+            transit_gateway_id=transit_gateway,
+            vpc_id=self.vpc.id,
+            subnet_ids=[subnet.id],
+            tags=named(self.name),
+            opts=self.child,
+        )
+
     def storage(self, region: str, tables: Sequence[Input[str]]) -> None:
         """S3 without the Internet: a gateway endpoint costs nothing and needs no NAT."""
         aws.ec2.VpcEndpoint(
@@ -109,8 +137,9 @@ class EnvironmentNetwork(_Network):
     """In each zone a DMZ to the Internet gateway, a private subnet to NAT, and NAT's own edge.
 
     Attributes: `vpc`; `dmz` and `private`, a subnet for each zone; `hub_table`, the route table of
-    the hub's subnet, to which branches add routes; `nat_addresses`. Names carry the zone's letter,
-    so that another zone changes none of them.
+    the hub's subnet, to which peered branches add routes; `nat_addresses`; `transit`, the Transit
+    Gateway if branches are joined by one, with one route for all of them (`branches`). Names carry
+    the zone's letter, so that another zone changes none of them.
     """
 
     def __init__(
@@ -121,6 +150,8 @@ class EnvironmentNetwork(_Network):
         region: str,
         zones: Sequence[str],
         nat_per_zone: bool,
+        branches: str,
+        transit: bool,
         protect: bool,
         opts: ResourceOptions,
     ) -> None:
@@ -129,6 +160,7 @@ class EnvironmentNetwork(_Network):
         self.private: list[aws.ec2.Subnet] = []
         tables: list[Input[str]] = []
         private_tables: list[Input[str]] = []
+        edges: list[aws.ec2.Subnet] = []
         nats: list[aws.ec2.NatGateway] = []
         for zone, subnets in zip(zones, plan.zones, strict=True):
             letter = zone[-1]
@@ -138,6 +170,7 @@ class EnvironmentNetwork(_Network):
             if nat_per_zone or not nats:
                 edge, edge_table = self.subnet(f"edge-{letter}", str(subnets.edge), zone)
                 self.internet(f"edge-{letter}", edge_table)
+                edges.append(edge)
                 nats.append(self.nat(f"nat-{letter}", edge, protect))
             self.route(
                 f"private-{letter}-internet",
@@ -151,14 +184,36 @@ class EnvironmentNetwork(_Network):
             tables += [dmz_table, private_table]
         self.hub_table = private_tables[0]
         self.storage(region, tables)
+        # Its zone is the hub's, the one host that branches talk to.
+        self.transit = self._transit(edges[0], branches) if transit else None
         self.register_outputs({"vpc": self.vpc.id})
+
+    def _transit(self, edge: aws.ec2.Subnet, branches: str) -> aws.ec2transitgateway.TransitGateway:
+        """A Transit Gateway whose one table knows what attaches itself, and the way to it."""
+        gateway = aws.ec2transitgateway.TransitGateway(
+            self.name,
+            description="the branches of a mail environment",
+            default_route_table_association="enable",
+            default_route_table_propagation="enable",
+            # One account only: nobody else's VPC attaches itself.
+            auto_accept_shared_attachments="disable",
+            tags=named(self.name),
+            opts=self.child,
+        )
+        attachment = self.attach(edge, gateway.id)
+        # EC2 refuses a route to a gateway that the VPC is not attached to.
+        self.route(
+            "branches", self.hub_table, branches, after=[attachment], transit_gateway_id=gateway.id
+        )
+        return gateway
 
 
 class BranchNetwork(_Network):
-    """The server's subnet with its own way out, and the peering with both its routes.
+    """The server's subnet with its own way out, and the link to the environment with its routes.
 
-    A peered VPC cannot use the environment's NAT or Internet gateway. `way_out` is `address`: the
-    server has a public address, to which no rule lets anything in; or `nat`.
+    Neither a peered VPC nor one behind the Transit Gateway uses the environment's NAT or Internet
+    gateway. `way_out` is `address`: the server has a public address, to which no rule lets anything
+    in; or `nat`.
     """
 
     def __init__(
@@ -169,31 +224,39 @@ class BranchNetwork(_Network):
         region: str,
         zone: str,
         way_out: str,
-        environment_vpc: Input[str],
-        environment_network: str,
-        environment_table: Input[str],
+        terms: Contract,
         opts: ResourceOptions,
     ) -> None:
         super().__init__("BranchNetwork", name, str(plan.network), opts)
-        self.servers, table = self.subnet("servers", str(plan.servers), zone)
+        self.terms = terms
+        self.servers, self.table = self.subnet("servers", str(plan.servers), zone)
         if way_out == "nat":
             edge, edge_table = self.subnet("edge", str(plan.edge), zone)
             self.internet("edge", edge_table)
             nat = self.nat("nat", edge, protect=False)
-            self.route("servers-internet", table, str(ANYWHERE), nat_gateway_id=nat.id)
+            self.route("servers-internet", self.table, str(ANYWHERE), nat_gateway_id=nat.id)
         else:
-            self.internet("servers", table)
+            self.internet("servers", self.table)
+        if terms.branch_link == TRANSIT_GATEWAY:
+            transit, _ = self.subnet("transit", str(plan.transit), zone)
+            attachment = self.attach(transit, terms.transit_gateway)
+            self._to_hub([attachment], transit_gateway_id=terms.transit_gateway)
+        else:
+            self._peer(str(plan.network))
+        self.storage(region, [self.table])
+        self.register_outputs({"vpc": self.vpc.id})
+
+    def _peer(self, own: str) -> None:
         peering = aws.ec2.VpcPeeringConnection(
-            name,
+            self.name,
             vpc_id=self.vpc.id,
-            peer_vpc_id=environment_vpc,
+            peer_vpc_id=self.terms.vpc,
             auto_accept=True,
-            tags=named(name),
+            tags=named(self.name),
             opts=self.child,
         )
-        self.route("hub", table, environment_network, vpc_peering_connection_id=peering.id)
-        self.route(
-            "back", environment_table, str(plan.network), vpc_peering_connection_id=peering.id
-        )
-        self.storage(region, [table])
-        self.register_outputs({"vpc": self.vpc.id})
+        self._to_hub([], vpc_peering_connection_id=peering.id)
+        self.route("back", self.terms.route_table, own, vpc_peering_connection_id=peering.id)
+
+    def _to_hub(self, after: Sequence[pulumi.Resource], **target: Input[str]) -> None:
+        self.route("hub", self.table, self.terms.network, after=after, **target)

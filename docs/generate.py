@@ -15,7 +15,7 @@ sys.path.insert(0, str(DOCS.parent))
 from model import acl, flows  # noqa: E402
 from model.dns_settings import Caa, Dmarc, Dns  # noqa: E402
 from model.outbound import Smarthost  # noqa: E402
-from model.settings import Branch, Disks, Environment, Hub, Relay  # noqa: E402
+from model.settings import Branch, Disks, Environment, Hub, Office, Relay  # noqa: E402
 
 NETWORK = IPv4Network("10.1.0.0/16")
 SUPERNET = IPv4Network("192.168.0.0/16")
@@ -55,8 +55,8 @@ def settings_page() -> str:
     """Every setting of a stack file, from the model's own words."""
     parts = [
         "# Settings\n\nGenerated from `model/settings.py` by `docs/generate.py`. A stack file has"
-        " `gatepost:kind`, and the settings of that kind under `gatepost:environment` or"
-        " `gatepost:branch`. A key that is not listed here is refused.\n"
+        " `gatepost:kind`, and the settings of that kind under `gatepost:environment`,"
+        " `gatepost:branch` or `gatepost:office`. A key that is not listed here is refused.\n"
     ]
     for title, cls in (
         ("gatepost:environment", Environment),
@@ -68,6 +68,7 @@ def settings_page() -> str:
         ("gatepost:environment.smarthost", Smarthost),
         ("disks, of an environment or a branch", Disks),
         ("gatepost:branch", Branch),
+        ("gatepost:office", Office),
     ):
         parts.append(f"## {title}\n\n{cls.__doc__}\n\n{_settings(cls)}")
     return "\n".join(parts)

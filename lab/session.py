@@ -129,6 +129,27 @@ class Lab:
         self._save(record, results)
         return results
 
+    def remove(self, stacks: list[str]) -> list[Result]:
+        """Destroy stacks in their order, as `pulumi destroy` does; the others stay as they are.
+
+        Raises LabError for a stack that is not deployed.
+        """
+        holder, record = self.holder, self.record
+        strangers = [stack for stack in stacks if stack not in record["stacks"]]
+        if strangers:
+            raise LabError(
+                f"stack {', '.join(strangers)}: not deployed in this lab; deployed: "
+                f"{', '.join(record['stacks'])}"
+            )
+        engine, results = self._engine(record), []
+        for stack in stacks:
+            self.says.phase(f"pulumi destroy: {stack}")
+            results.append(engine.destroy(stack))
+            del record["outputs"][stack]
+            self._save(record, [])
+        self._reality(holder, record).follow(baked=record["baked"])
+        return results
+
     def follow(self) -> None:
         """Make the network and the machines those of AWS's state, without deploying."""
         self._reality(self.holder, self.record).follow(baked=self.record["baked"])
@@ -184,8 +205,8 @@ class Lab:
             raise LabError(f"the AWS emulator did not start; see {holder.log('emulator')}")
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
-    def _deploy(self, record: dict[str, Any], stacks: list[str], *, refresh: bool) -> list[Result]:
-        engine = Engine(
+    def _engine(self, record: dict[str, Any]) -> Engine:
+        return Engine(
             engine=Path(record["engine"]),
             state=self.state,
             project=self.project,
@@ -193,8 +214,10 @@ class Lab:
             region=record["region"],
             progress=self.says.noise,
         )
+
+    def _deploy(self, record: dict[str, Any], stacks: list[str], *, refresh: bool) -> list[Result]:
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
-        return engine.up_all(
+        return self._engine(record).up_all(
             stacks, refresh=refresh, begins=lambda stack: self.says.phase(f"pulumi up: {stack}")
         )
 

@@ -5,12 +5,13 @@ subnet is for: 10.1.1.0 the DMZ of the first zone, 10.1.11.0 its private subnet,
 (the NAT gateway); 10.1.2.0, 10.1.12.0 and 10.1.22.0 are the second zone's, and so on. A zone or a
 relay that is added at the end of its list renumbers nothing.
 
-A branch's network is cut in two: the lower half is the server's, in the upper one is the edge.
+A branch's network is cut in two: the lower half is the server's, in the upper one are the edge and
+the subnet in which a Transit Gateway has its interface.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -50,6 +51,7 @@ class BranchPlan:
     network: IPv4Network
     servers: IPv4Network
     edge: IPv4Network
+    transit: IPv4Network
     server: IPv4Address
 
 
@@ -77,10 +79,35 @@ def environment_plan(
 
 
 def branch_plan(network: IPv4Network) -> BranchPlan:
-    """Cut a branch's `network` (/16 to /26) into its server's subnet and its edge."""
+    """Cut a branch's `network` (/16 to /26) into its server's subnet, its edge and its link's."""
     servers = _slice(network, 1, 0)
     return BranchPlan(
-        network=network, servers=servers, edge=_slice(network, 2, 2), server=servers[HUB_HOST]
+        network=network,
+        servers=servers,
+        edge=_slice(network, 2, 2),
+        transit=_slice(network, 2, 3),
+        server=servers[HUB_HOST],
+    )
+
+
+def free_network(supernet: IPv4Network, taken: Collection[IPv4Network], length: int) -> IPv4Network:
+    """The lowest network of prefix `length` within `supernet` that overlaps none of `taken`.
+
+    Raises ValueError, with the numbers, if there is none.
+    """
+    size = 2 ** (32 - length)
+    start = int(supernet.network_address)
+    while length >= supernet.prefixlen and start + size - 1 <= int(supernet.broadcast_address):
+        candidate = IPv4Network((start, length))
+        in_the_way = [other for other in taken if other.overlaps(candidate)]
+        if not in_the_way:
+            return candidate
+        beyond = max(int(other.broadcast_address) for other in in_the_way) + 1
+        # The next multiple of the size: a network begins at one (RFC 4632 section 3.1).
+        start = -(-beyond // size) * size
+    raise ValueError(
+        f"no /{length} is free in {supernet}: {len(taken)} networks are taken; "
+        "choose a longer prefix or name a network"
     )
 
 

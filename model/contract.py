@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from ipaddress import IPv4Address, IPv4Network
 
 from model.fields import SettingsError
-from model.settings import Branch
+from model.settings import TRANSIT_GATEWAY, Branch, Office
 
 VERSION = 2
 
@@ -28,12 +28,19 @@ class Contract:
     vpc: str
     network: str
     branches: str
+    branch_link: str
+    """`peering`: a branch adds its route to `route_table`; or `transit-gateway`."""
     route_table: str
+    transit_gateway: str
+    """Its id, and that of its route table; empty with peering."""
+    transit_routes: str
     hub: str
     hub_address: str
     domains: list[str]
     alias_domains: dict[str, str]
     directory: str
+    boundary: str
+    """The ARN of the policy that bounds what the roles of branches' machines may do."""
 
     @property
     def every_domain(self) -> tuple[str, ...]:
@@ -63,21 +70,35 @@ def from_json(value: str, where: str) -> Contract:
     return Contract(**data)
 
 
-def branch_problems(contract: Contract, branch: Branch) -> list[str]:
-    """Where a branch's settings do not fit the environment that it names."""
+def branch_problems(contract: Contract, branch: Branch | Office, account: str) -> list[str]:
+    """Where the settings of a branch or an office do not fit the environment that they name.
+
+    `account` is the one that the stack is deployed to.
+    """
+    kind = "office" if isinstance(branch, Office) else "branch"
     problems = []
     supernet = IPv4Network(contract.branches)
     if not branch.network.subnet_of(supernet):
         problems.append(
-            f"branch.network: must be within {supernet}, the supernet that environment "
+            f"{kind}.network: must be within {supernet}, the supernet that environment "
             f"{contract.environment} declares, got {branch.network}"
+        )
+    if account != contract.account:
+        problems.append(
+            f"{kind}: must be deployed to its environment's account {contract.account}, "
+            f"got {account}"
         )
     if branch.region != contract.region:
         problems.append(
-            f"branch.region: must be the environment's {contract.region}, got {branch.region!r}"
+            f"{kind}.region: must be the environment's {contract.region}, got {branch.region!r}"
         )
     if branch.host in (contract.hub, *contract.every_domain):
-        problems.append(f"branch.host: must be a name of its own, got {branch.host!r}")
+        problems.append(f"{kind}.host: must be a name of its own, got {branch.host!r}")
     if IPv4Address(contract.hub_address) in branch.network:
-        problems.append(f"branch.network: must not hold the hub's {contract.hub_address}")
+        problems.append(f"{kind}.network: must not hold the hub's {contract.hub_address}")
+    if kind == "office" and contract.branch_link != TRANSIT_GATEWAY:
+        problems.append(
+            f"office: needs a Transit Gateway for its VPN; environment {contract.environment} has "
+            f"branch_link: {contract.branch_link}, set it to {TRANSIT_GATEWAY}"
+        )
     return problems

@@ -239,6 +239,29 @@ def network(shortest: int, longest: int, *, private: bool = True) -> Kind:
     return kind
 
 
+def private_address(raw: Any) -> ipaddress.IPv4Address:
+    """A private IPv4 address (RFC 1918)."""
+    found = _address(raw)
+    if not any(found in block for block in PRIVATE):
+        raise ValueError(f"must be private address space (RFC 1918), got {found}")
+    return found
+
+
+def public_address(raw: Any) -> ipaddress.IPv4Address:
+    """An IPv4 address that is none of private address space (RFC 1918), and no host's own."""
+    found = _address(raw)
+    if any(found in block for block in PRIVATE) or found.is_loopback or found.is_multicast:
+        raise ValueError(f"must be a public address, got {found}")
+    return found
+
+
+def _address(raw: Any) -> ipaddress.IPv4Address:
+    try:
+        return ipaddress.IPv4Address(raw)
+    except (ValueError, TypeError):
+        raise ValueError(f"must be an IPv4 address such as 10.1.0.5, got {raw!r}") from None
+
+
 PRIVATE = tuple(
     ipaddress.IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 )

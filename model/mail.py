@@ -63,6 +63,8 @@ class Postfix:
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
     """MX hosts by which it tells a block of outbound port 25."""
+    edge: tuple[str, ...] = ()
+    """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -162,6 +164,7 @@ def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
         exit=settings.outbound != RELAY,
         hidden=(settings.hub.host,),
         port25_probes=settings.port25_probes,
+        edge=tuple(sorted(str(address) for address in relays)),
         **own,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from model.dns import zone_domains
-from model.settings import Branch, Disks, Environment
+from model.settings import TRANSIT_GATEWAY, Branch, Disks, Environment
 
 AS_OF = "us-east-1, on demand, USD, noted 2026-11"
 SOURCE = "AWS's public price pages, at second hand: look there before you budget"
@@ -30,6 +30,10 @@ INSTANCES = {
 """An hour of each instance type."""
 NAT_GATEWAY = 0.045
 """An hour; each GB through it is another 0.045."""
+TRANSIT_ATTACHMENT = 0.05
+"""An hour of what is attached to a Transit Gateway; each GB that it sends is another 0.02."""
+VPN_CONNECTION = 0.05
+"""An hour of a site-to-site VPN connection."""
 PUBLIC_ADDRESS = 0.005
 """An hour of a public IPv4 address, in use or not."""
 GP3 = 0.08
@@ -70,11 +74,20 @@ def environment_cost(settings: Environment) -> list[Item]:
         _item("GiB of gp3", gibibytes, GP3),
         _item("KMS key", 2 + settings.dns.dnssec, KEY),
         _item("hosted zone", len(new_zones), ZONE),
+        *_attachment(settings.branch_link),
     ]
 
 
-def branch_cost(settings: Branch) -> list[Item]:
-    """What a branch costs each month."""
+def office_cost() -> list[Item]:
+    """What an office that is not on AWS costs each month there."""
+    return [
+        _item("VPN connection", 1, VPN_CONNECTION * HOURS),
+        *_attachment(TRANSIT_GATEWAY),
+    ]
+
+
+def branch_cost(settings: Branch, link: str) -> list[Item]:
+    """What a branch costs each month, joined by `link`."""
     nats = int(settings.way_out == "nat")
     return [
         *_instances([settings.instance_type]),
@@ -82,19 +95,26 @@ def branch_cost(settings: Branch) -> list[Item]:
         _item("public IPv4 address", 1, PUBLIC_ADDRESS * HOURS),
         _item("GiB of gp3", _gibibytes(settings.disks), GP3),
         _item("KMS key", 1, KEY),
+        *_attachment(link),
     ]
+
+
+def _attachment(link: str) -> list[Item]:
+    if link != TRANSIT_GATEWAY:
+        return []
+    return [_item("transit gateway attachment", 1, TRANSIT_ATTACHMENT * HOURS)]
 
 
 def describe(items: list[Item]) -> str:
     """The items as a table, with their sum and where the prices are from."""
     lines = [
-        f"  {item.count:5} x {item.what:24} "
+        f"  {item.count:5} x {item.what:26} "
         + (f"{item.price:9.2f}" if item.price is not None else "  not in the table")
         for item in items
     ]
     total = sum(item.price or 0 for item in items)
     missing = any(item.price is None for item in items)
-    sum_line = f"  {'fixed cost a month':32} {total:9.2f}" + (" and more" if missing else "")
+    sum_line = f"  {'fixed cost a month':34} {total:9.2f}" + (" and more" if missing else "")
     return "\n".join([f"prices: {AS_OF} ({SOURCE})", *lines, sum_line])
 
 

@@ -1,6 +1,7 @@
 """What a stack takes of an account's quotas, told before anything is made.
 
-Codes, names and defaults are those of Service Quotas and of "Amazon VPC quotas" (VPC User Guide).
+Codes, names and defaults are those of Service Quotas, of "Amazon VPC quotas" (VPC User Guide), of
+"Quotas for your transit gateways" (Transit Gateway guide) and of "Site-to-Site VPN quotas".
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 from model.acl import AclRule
 from model.flows import Firewall
-from model.settings import Branch, Environment
+from model.settings import TRANSIT_GATEWAY, Branch, Environment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,10 @@ class Quota:
     code: str
     name: str
     default: int
+    most: int | None = None
+    """What AWS grants to nobody more of."""
+    instead: str = ""
+    """What to do where more is needed than one wants to ask for, or than is granted."""
 
 
 VPCS = Quota(service="vpc", code="L-F678F1CE", name="VPCs per Region", default=5)
@@ -30,7 +35,29 @@ NAT_GATEWAYS = Quota(
     service="vpc", code="L-FE5A380F", name="NAT gateways per availability zone", default=5
 )
 PEERINGS = Quota(
-    service="vpc", code="L-7E9ECCDB", name="active VPC peering connections per VPC", default=50
+    service="vpc",
+    code="L-7E9ECCDB",
+    name="active VPC peering connections per VPC",
+    default=50,
+    most=125,
+    instead="join branches by a Transit Gateway: branch_link: transit-gateway in the environment",
+)
+TRANSIT_GATEWAYS = Quota(
+    service="ec2", code="L-A2478D36", name="transit gateways per account", default=5
+)
+ATTACHMENTS = Quota(
+    service="ec2",
+    code="L-E0233F82",
+    name="attachments per transit gateway",
+    default=5000,
+    most=5000,
+    instead="a second environment",
+)
+VPN_CONNECTIONS = Quota(
+    service="ec2", code="L-3E6EC3A3", name="Site-to-Site VPN connections per Region", default=50
+)
+CUSTOMER_GATEWAYS = Quota(
+    service="ec2", code="L-4FB7FF5D", name="customer gateways per Region", default=50
 )
 GROUP_RULES = Quota(
     service="vpc", code="L-0EA8095F", name="rules per security group and direction", default=60
@@ -63,22 +90,33 @@ def environment_uses(
         GROUP_RULES: _most_rules(firewall),
         # The final deny counts.
         ACL_RULES: 1 + max(sum(rule.egress is way for rule in acl) for way in (False, True)),
+        TRANSIT_GATEWAYS: int(settings.branch_link == TRANSIT_GATEWAY),
     }
-    return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items()]
+    return _uses(needs, others)
 
 
-def branch_uses(settings: Branch, firewall: Firewall, others: Mapping[Quota, int]) -> list[Use]:
-    """What a branch needs, of the environment's VPC and route table too."""
+def branch_uses(
+    settings: Branch, link: str, firewall: Firewall, others: Mapping[Quota, int]
+) -> list[Use]:
+    """What a branch needs, of what the environment's `link` to all its branches has too."""
     nat = settings.way_out == "nat"
     needs = {
         VPCS: 1,
         GATEWAYS: 1,
         ELASTIC_IPS: int(nat),
         NAT_GATEWAYS: int(nat),
-        PEERINGS: 1,
-        ROUTES: 1,
         GROUP_RULES: _most_rules(firewall),
+        **({ATTACHMENTS: 1} if link == TRANSIT_GATEWAY else {PEERINGS: 1, ROUTES: 1}),
     }
+    return _uses(needs, others)
+
+
+def office_uses(others: Mapping[Quota, int]) -> list[Use]:
+    """What an office needs that is joined by a VPN."""
+    return _uses({ATTACHMENTS: 1, VPN_CONNECTIONS: 1, CUSTOMER_GATEWAYS: 1}, others)
+
+
+def _uses(needs: Mapping[Quota, int], others: Mapping[Quota, int]) -> list[Use]:
     return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items() if n]
 
 
@@ -86,17 +124,24 @@ def quota_problems(uses: list[Use], limits: Mapping[Quota, int]) -> list[str]:
     """A sentence for each quota that does not suffice; `limits` are the account's own."""
     problems = []
     for use in uses:
-        quota = use.quota
-        limit = limits.get(quota, quota.default)
-        if use.needed + use.others > limit:
+        limit, total = limits.get(use.quota, use.quota.default), use.needed + use.others
+        if total > limit:
             problems.append(
-                f"quota {quota.name}: must be at least {use.needed + use.others} (this stack needs "
-                f"{use.needed}, others use {use.others}), the account has {limit}; raise it: aws "
-                "service-quotas request-service-quota-increase --service-code "
-                f"{quota.service} --quota-code {quota.code} "
-                f"--desired-value {use.needed + use.others}"
+                f"quota {use.quota.name}: must be at least {total} (this stack needs "
+                f"{use.needed}, others use {use.others}), the account has {limit}; "
+                + _remedy(use.quota, total)
             )
     return problems
+
+
+def _remedy(quota: Quota, total: int) -> str:
+    if quota.most is not None and total > quota.most:
+        return f"AWS grants at most {quota.most}: {quota.instead}"
+    raise_it = (
+        "raise it: aws service-quotas request-service-quota-increase --service-code "
+        f"{quota.service} --quota-code {quota.code} --desired-value {total}"
+    )
+    return f"{raise_it}; or {quota.instead}" if quota.instead else raise_it
 
 
 def _most_rules(firewall: Firewall) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from model import fields, ports
@@ -12,7 +12,7 @@ from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dn
 from model.fields import SettingsError, setting
 from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 
-KINDS = ("environment", "branch")
+KINDS = ("environment", "branch", "office")
 
 NAME = fields.matching(
     r"[a-z][a-z0-9-]{0,19}", "1 to 20 of a-z, 0-9 and -, beginning with a letter"
@@ -41,6 +41,9 @@ RELAYS = (1, 4)
 """How many zones and relays an environment may have."""
 
 DEFAULT_TYPE = "t4g.small"
+
+PEERING, TRANSIT_GATEWAY = "peering", "transit-gateway"
+"""How the branches of an environment are joined to it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +91,12 @@ class Environment:
     )
     branches: IPv4Network = setting(
         fields.network(8, 24), "the supernet of all branches; only it may reach the hub's port 25"
+    )
+    branch_link: str = setting(
+        fields.one_of(PEERING, TRANSIT_GATEWAY),
+        "how branches are joined: VPC peering, free, for 50 branches (at most 125); or a Transit "
+        "Gateway, 37 USD a month for each, for 5,000 and for offices that are not on AWS",
+        default=PEERING,
     )
     nat: str = setting(
         fields.one_of("one", "per-zone"),
@@ -197,6 +206,26 @@ class Branch:
     administrator_key: str = setting(SSH_KEY, "the public key of the administrators' SSH")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Office:
+    """An office that is not on AWS: a VPN leads to it, and its server is its administrator's."""
+
+    name: str = setting(NAME, "the office's name")
+    environment: str = setting(NAME, "the stack name of its environment")
+    region: str = setting(REGION, "the AWS Region, the same as the environment's")
+    network: IPv4Network = setting(
+        fields.network(16, 30), "its IPv4 network, within the environment's supernet"
+    )
+    host: str = setting(fields.domain, "its mail server's host name")
+    address: IPv4Address = setting(
+        fields.private_address, "its mail server's address, within its network"
+    )
+    gateway: IPv4Address = setting(
+        fields.public_address, "the public address of its VPN gateway; it must not change"
+    )
+    people: str = setting(fields.text, "the file of its people, relative to the stack file")
+
+
 def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     """Read an environment's settings: the values that are right, and every problem."""
     values, problems = fields.read(Environment, raw, "environment")
@@ -224,10 +253,26 @@ def read_branch(raw: object) -> tuple[dict[str, Any], list[str]]:
     return values, problems + list(_zone_problems("branch.zone", values.get("region"), zones))
 
 
+def read_office(raw: object) -> tuple[dict[str, Any], list[str]]:
+    """Read an office's settings: the values that are right, and every problem."""
+    values, problems = fields.read(Office, raw, "office")
+    network, address = values.get("network"), values.get("address")
+    # Neither the network's own address nor its broadcast address is a host's (RFC 1122).
+    if network and address and (address not in network or address in (network[0], network[-1])):
+        problems.append(f"office.address: must be a host of {network}, got {address}")
+    return values, problems
+
+
+def stack_name(environment: str, name: str) -> str:
+    """What the stack of a branch or an office is called: no two can then have one name."""
+    return f"{environment}-{name}"
+
+
 def check_kind(raw: object) -> str:
     """The kind of stack that a stack file describes; raises SettingsError for any other."""
     if raw not in KINDS:
-        raise SettingsError([f"kind: must be {' or '.join(KINDS)}, got {raw!r}"])
+        listed = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+        raise SettingsError([f"kind: must be {listed}, got {raw!r}"])
     return str(raw)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -15,7 +16,7 @@ from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
 from model.quotas import Quota, Use
-from model.settings import Branch, Environment
+from model.settings import TRANSIT_GATEWAY, Branch, Environment
 
 AVAILABLE = {"name": "state", "values": ["available", "pending"]}
 
@@ -36,8 +37,36 @@ def check_branch(
     stack: str, settings: Branch, terms: Contract, firewall: Firewall, provider: aws.Provider
 ) -> None:
     """As check_environment, for a branch: of the environment's VPC and route table too."""
-    options = InvokeOptions(provider=provider)
     others = dict(_others(stack, provider))
+    if terms.branch_link == TRANSIT_GATEWAY:
+        others[quotas.ATTACHMENTS] = _attachments(stack, terms, provider)
+    else:
+        others |= _peerings(stack, settings, terms, provider)
+    _judge(quotas.branch_uses(settings, terms.branch_link, firewall, others), provider)
+    pulumi.log.info(prices.describe(prices.branch_cost(settings, terms.branch_link)))
+
+
+def check_office(stack: str, terms: Contract, provider: aws.Provider) -> None:
+    """As check_environment, for an office that is joined by a VPN."""
+    others = {quotas.ATTACHMENTS: _attachments(stack, terms, provider)}
+    _judge(quotas.office_uses(others), provider)
+    pulumi.log.info(prices.describe(prices.office_cost()))
+
+
+def _attachments(stack: str, terms: Contract, provider: aws.Provider) -> int:
+    """How many others are attached to the environment's Transit Gateway."""
+    options = InvokeOptions(provider=provider)
+    only: list[Any] = [{"name": "transit-gateway-id", "values": [terms.transit_gateway]}]
+    everyone = aws.ec2transitgateway.get_attachments(filters=only, opts=options).ids
+    own = aws.ec2transitgateway.get_attachments(filters=only, tags={STACK: stack}, opts=options)
+    return len(set(everyone) - set(own.ids))
+
+
+def _peerings(
+    stack: str, settings: Branch, terms: Contract, provider: aws.Provider
+) -> dict[Quota, int]:
+    """What others have of the environment's peerings, and of the routes of the hub's table."""
+    options = InvokeOptions(provider=provider)
     peerings = {
         found
         for side in ("requester-vpc-info.vpc-id", "accepter-vpc-info.vpc-id")
@@ -50,12 +79,9 @@ def check_branch(
         ).ids
     }
     own = aws.ec2.get_vpc_peering_connections(tags={STACK: stack}, opts=options).ids
-    others[quotas.PEERINGS] = len(peerings - set(own))
     table = aws.ec2.get_route_table(route_table_id=terms.route_table, opts=options)
     routes = [route for route in table.routes if route.cidr_block != str(settings.network)]
-    others[quotas.ROUTES] = len(routes)
-    _judge(quotas.branch_uses(settings, firewall, others), provider)
-    pulumi.log.info(prices.describe(prices.branch_cost(settings)))
+    return {quotas.PEERINGS: len(peerings - set(own)), quotas.ROUTES: len(routes)}
 
 
 def _others(stack: str, provider: aws.Provider) -> Mapping[Quota, int]:

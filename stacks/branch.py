@@ -1,4 +1,4 @@
-"""The branch stack: a VPC of its own, its server, the peering, and its part of the directory."""
+"""The branch stack: a VPC of its own, its server, the link, and its part of the directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pulumi_aws as aws
-from pulumi import InvokeOptions, Output, ResourceOptions
+from pulumi import Output, ResourceOptions
 
 from components.directory import DirectoryPart, reader_policy, software_object
 from components.disks import data_volume
@@ -22,9 +22,9 @@ from model.fields import SettingsError
 from model.flows import Firewall
 from model.people import People
 from model.settings import Branch
-from stacks import account, turns
-from stacks.common import host_output, provider
-from stacks.settings import load_branch, load_branch_people
+from stacks import account, turns, vicinity
+from stacks.common import host_output, provider, read_contract
+from stacks.settings import load_branch, load_branch_people, name_problems
 from userdata import render, software
 
 
@@ -35,14 +35,14 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     declared but the provider, which the contract is read by.
     """
     settings = load_branch(raw)
-    aws_provider = provider(stack, settings.region)
-    name = contract.parameter_name(settings.environment)
-    found = aws.ssm.get_parameter(name=name, opts=InvokeOptions(provider=aws_provider))
-    terms = contract.from_json(found.value, name)
+    aws_provider = provider(stack, settings.region, settings.environment)
+    terms, account_id = read_contract(settings.environment, settings.region, aws_provider)
     people, problems = load_branch_people(settings, tuple(terms.domains), terms.alias_domains)
-    problems = contract.branch_problems(terms, settings) + problems
+    problems = contract.branch_problems(terms, settings, account_id) + problems
+    problems += name_problems(stack, settings)
     if problems or people is None:
         raise SettingsError(problems)
+    vicinity.check(stack, settings, terms, aws_provider)
     firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
     account.check_branch(stack, settings, terms, firewall, aws_provider)
     return _declare(f"gatepost-{stack}", settings, terms, people, firewall, aws_provider)
@@ -65,9 +65,7 @@ def _declare(
         region=settings.region,
         zone=settings.zone,
         way_out=settings.way_out,
-        environment_vpc=terms.vpc,
-        environment_network=terms.network,
-        environment_table=terms.route_table,
+        terms=terms,
         opts=opts,
     )
     groups = Groups(name, vpc_id=network.vpc.id, firewall=firewall, opts=opts)
@@ -109,6 +107,7 @@ def _declare(
         birth=turns.birth(
             settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
         ),
+        boundary=terms.boundary,
         public=settings.way_out == "address",
         after=[*network.ready, *groups.rules, *part.objects, stored],
         opts=opts,

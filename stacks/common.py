@@ -5,14 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi_aws as aws
-from pulumi import Input
+from pulumi import Input, InvokeOptions
 
-from components.tags import STACK
+from components.tags import ENVIRONMENT, STACK
+from model import contract
+from model.contract import Contract
+from model.fields import SettingsError
 
 
-def provider(stack: str, region: str) -> aws.Provider:
+def provider(stack: str, region: str, environment: str) -> aws.Provider:
     """The one provider of a stack, with the tags that tell whose a resource is."""
-    return aws.Provider("aws", region=region, default_tags={"tags": {STACK: stack}})
+    tags = {STACK: stack, ENVIRONMENT: environment}
+    return aws.Provider("aws", region=region, default_tags={"tags": tags})
+
+
+def read_contract(
+    environment: str, region: str, aws_provider: aws.Provider
+) -> tuple[Contract, str]:
+    """The contract of an environment, and the account that was asked for it.
+
+    Raises SettingsError if there is none where the stack is deployed to.
+    """
+    options = InvokeOptions(provider=aws_provider)
+    account = aws.get_caller_identity(opts=options).account_id
+    name = contract.parameter_name(environment)
+    try:
+        found = aws.ssm.get_parameter(name=name, opts=options)
+    except Exception as error:
+        # Pulumi raises a plain Exception for a refused call; the code is AWS's.
+        if "ParameterNotFound" not in str(error):
+            raise
+        raise SettingsError(
+            [
+                f"environment {environment}: no parameter {name} in account {account}, {region}; "
+                "bring the environment up first, and its branches in the same account and Region"
+            ]
+        ) from None
+    return contract.from_json(found.value, name), account
 
 
 def host_output(

@@ -10,7 +10,13 @@ import pulumi_aws as aws
 from pulumi import Input, InvokeOptions, Output, ResourceOptions
 
 from components.acl import NetworkAcl
-from components.directory import DirectoryBucket, DirectoryPart, reader_policy, software_object
+from components.directory import (
+    DirectoryBucket,
+    DirectoryPart,
+    branch_boundary,
+    reader_policy,
+    software_object,
+)
 from components.disks import data_volume
 from components.firewall import Groups
 from components.host import MailHost
@@ -21,7 +27,7 @@ from components.tags import named
 from model import acl, addressing, certificates, contract, directory, flows, mail, secrets
 from model.people import People
 from model.prices import CERTIFICATES_DISK
-from model.settings import Environment, Hub, Relay
+from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, names, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
@@ -50,7 +56,7 @@ class _Build:
             [settings.relay_zone(relay) for relay in settings.relays],
         )
         self.name = f"gatepost-{stack}"
-        self.provider = provider(stack, settings.region)
+        self.provider = provider(stack, settings.region, stack)
         self.opts = ResourceOptions(provider=self.provider)
         self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
         account.check_environment(stack, settings, self.provider)
@@ -64,6 +70,8 @@ class _Build:
             region=settings.region,
             zones=settings.zones,
             nat_per_zone=settings.nat == "per-zone",
+            branches=str(settings.branches),
+            transit=settings.branch_link == TRANSIT_GATEWAY,
             protect=settings.protect,
             opts=self.opts,
         )
@@ -328,8 +336,16 @@ class _Build:
         )
 
     def _contract(self) -> None:
-        settings = self.settings
-        terms = Output.all(self.network.vpc.id, self.network.hub_table).apply(
+        settings, transit = self.settings, self.network.transit
+        routes = transit.association_default_route_table_id if transit else ""
+        boundary = branch_boundary(self.name, self.bucket, self.opts)
+        terms = Output.all(
+            self.network.vpc.id,
+            self.network.hub_table,
+            transit.id if transit else "",
+            routes,
+            boundary.arn,
+        ).apply(
             lambda ids: contract.to_json(
                 contract.Contract(
                     version=contract.VERSION,
@@ -339,12 +355,16 @@ class _Build:
                     vpc=ids[0],
                     network=str(settings.network),
                     branches=str(settings.branches),
+                    branch_link=settings.branch_link,
                     route_table=ids[1],
+                    transit_gateway=ids[2],
+                    transit_routes=ids[3],
                     hub=settings.hub.host,
                     hub_address=str(self.plan.hub),
                     domains=list(settings.domains),
                     alias_domains=dict(settings.alias_domains),
                     directory=self.bucket,
+                    boundary=ids[4],
                 )
             )
         )
@@ -383,6 +403,7 @@ class _Build:
             "smarthost_port": settings.smarthost_port,
             "network": str(settings.network),
             "branches": str(settings.branches),
+            "branch_link": settings.branch_link,
             "hosts": [*relays, hub],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,

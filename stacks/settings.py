@@ -8,9 +8,19 @@ from typing import Any
 
 import yaml
 
+from model import fields
 from model.fields import SettingsError
+from model.neighbours import Neighbour
 from model.people import People, in_alias_domains, read_people
-from model.settings import Branch, Environment, read_branch, read_environment
+from model.settings import (
+    Branch,
+    Environment,
+    Office,
+    read_branch,
+    read_environment,
+    read_office,
+    stack_name,
+)
 
 HERE = Path(__file__).parent
 """The folder of the stack files; a file of people is named relative to it."""
@@ -41,8 +51,17 @@ def load_branch(raw: object) -> Branch:
     return Branch(**values)
 
 
+def load_office(raw: object) -> Office:
+    """As load_branch, for an office that is not on AWS."""
+    values, problems = read_office(raw)
+    _, more = _people(values, None, branch=True)
+    if problems or more:
+        raise SettingsError(problems + more)
+    return Office(**values)
+
+
 def load_branch_people(
-    branch: Branch, domains: tuple[str, ...], alias_domains: Mapping[str, str]
+    branch: Branch | Office, domains: tuple[str, ...], alias_domains: Mapping[str, str]
 ) -> tuple[People | None, list[str]]:
     """A branch's people, whose addresses must be in the environment's mail `domains`.
 
@@ -50,6 +69,44 @@ def load_branch_people(
     """
     people, problems = _people({"people": branch.people}, domains, branch=True)
     return people and in_alias_domains(people, alias_domains), problems
+
+
+def name_problems(stack: str, branch: Branch | Office) -> list[str]:
+    """A branch's stack is named after it: two stacks can then not write one part of the directory.
+
+    Pulumi itself has no two stacks of one name in a project.
+    """
+    wanted = stack_name(branch.environment, branch.name)
+    if stack == wanted:
+        return []
+    return [f"stack: must be called {wanted}, as its environment and name say, got {stack}"]
+
+
+def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighbour]:
+    """The other branches and offices of an environment that have a stack file in `folder`.
+
+    What is wrong in another's file is for its own `up` to tell. Raises SettingsError for one that
+    is no YAML.
+    """
+    found = []
+    for file in sorted(folder.glob(f"Pulumi.{stack_name(environment, '*')}.yaml")):
+        other = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        try:
+            content = yaml.load(file.read_text(), _Loader)
+        except yaml.YAMLError as error:
+            raise SettingsError([f"{file.name}: must be a YAML file, got {error}"]) from None
+        config = content.get("config") if isinstance(content, dict) else None
+        for kind, cls in (("branch", Branch), ("office", Office)):
+            raw = (config or {}).get(f"gatepost:{kind}")
+            values, _ = fields.read(cls, raw)
+            if other != stack and values.get("environment") == environment:
+                seen = {key: values.get(key) for key in ("network", "name", "host", "gateway")}
+                found.append(Neighbour(where=f"stack {other}", **seen))
+    return found
+
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""There may be hundreds of stack files; libyaml reads one ten times as fast."""
 
 
 def _people(

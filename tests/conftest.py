@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 # A shell starts a background job with SIGINT ignored, and what is ignored is inherited: tests that
 # interrupt a process would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.path.insert(0, str(Path(__file__).parent))  # for `recording`, which several folders share
+sys.path.insert(0, str(Path(__file__).parent))  # for `recording` and others that folders share
 
 
 def _settings(stack: str, kind: str) -> dict[str, Any]:

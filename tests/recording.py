@@ -24,6 +24,8 @@ EMPTY_ACCOUNT: dict[str, Any] = {
     "aws:ec2/getVpcs:getVpcs": {"ids": []},
     "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": {"ids": []},
     "aws:ec2/getRouteTable:getRouteTable": {"routes": []},
+    "aws:ec2transitgateway/getAttachments:getAttachments": {"ids": []},
+    "aws:ec2transitgateway/getRouteTableRoutes:getRouteTableRoutes": {"routes": []},
     "aws:servicequotas/getServiceQuota:getServiceQuota": {"value": 60},
 }
 """What an account without anything answers; a test overrides by an answer or a function."""

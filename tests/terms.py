@@ -12,11 +12,15 @@ TERMS = contract.Contract(
     vpc="vpc-dev",
     network="10.1.0.0/16",
     branches="192.168.0.0/16",
+    branch_link="peering",
     route_table="rtb-private",
+    transit_gateway="",
+    transit_routes="",
     hub="ms.example.jp",
     hub_address="10.1.11.5",
     domains=["example.jp", "example.co.jp"],
     alias_domains={},
     directory="directory-bucket",
+    boundary="arn:aws:iam::123456789012:policy/gatepost-dev-branches",
 )
 TERMS_JSON = contract.to_json(TERMS)

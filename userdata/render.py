@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import yaml
@@ -65,13 +65,16 @@ class Directory:
     domains: tuple[str, ...]
     branches: str
     hub: str
-    seconds: float = 5
+    legacy: Mapping[str, str] = field(default_factory=dict)
+    """Addresses of legacy servers, by name."""
+    seconds: float = 3
+    """Between two looks; an S3 LIST costs 0.005 USD a thousand, so 4 USD a month and host."""
 
 
 def main_cf(postfix: Postfix) -> str:
     """The main.cf of one host."""
-    template = templates().get_template(f"{postfix.role}.cf.j2")
-    return template.render(
+    return text(
+        f"{postfix.role}.cf.j2",
         postfix=postfix,
         tables=TABLES,
         mailboxes=MAILBOXES,
@@ -80,6 +83,11 @@ def main_cf(postfix: Postfix) -> str:
         tls_policy=outside.TLS_POLICY,
         smarthost=outbound.SMARTHOST,
     )
+
+
+def text(template: str, **known: Any) -> str:
+    """A template of userdata/templates with its values."""
+    return templates().get_template(template).render(**known)
 
 
 def postfix_files(postfix: Postfix) -> dict[str, str]:
@@ -140,10 +148,14 @@ def cloud_config(
 
 
 def _mailbox_files() -> tuple[dict[str, Any], ...]:
-    """The one system user that owns all mailboxes, and their folder."""
-    user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
-    folder = f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
+    user, folder = mailbox_settings()
     return (entry(SYSUSERS, user), entry(TMPFILES, folder))
+
+
+def mailbox_settings() -> tuple[str, str]:
+    """The one system user that owns all mailboxes (sysusers.d(5)), their folder (tmpfiles.d(5))."""
+    user = f'u {MAILBOX_USER} {MAILBOX_UID} "mailboxes" {MAILBOXES}\n'
+    return user, f"d {MAILBOXES} 0750 {MAILBOX_USER} {MAILBOX_USER}\n"
 
 
 def _volume_files(volumes: Mapping[str, str]) -> tuple[dict[str, Any], ...]:

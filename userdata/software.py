@@ -14,18 +14,24 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent / "machine"
+from model.directory import SOFTWARE
 
-PREFIX = "software/"
-"""Where archives lie in the directory's bucket."""
+HERE = Path(__file__).parent / "machine"
 
 PROGRAMS = "/usr/local/sbin"
 SYNCHRONISER = f"{PROGRAMS}/gatepost-directory"
 MOUNTER = f"{PROGRAMS}/gatepost-volume"
+LIBRARY = "/usr/local/lib/gatepost"
+"""Where Python packages lie."""
 UNITS = "/etc/systemd/system"
 
 EVERYWHERE = {
-    SYNCHRONISER: "gatepost_directory.py",
+    SYNCHRONISER: "gatepost-directory",
+    **{
+        f"{LIBRARY}/{file}": file
+        for module in ("__init__", "__main__", "objects", "store", "tables", "watch")
+        for file in [f"gatepost_directory/{module}.py"]
+    },
     MOUNTER: "gatepost-volume",
     f"{UNITS}/gatepost-directory.service": "gatepost-directory.service",
     f"{UNITS}/gatepost-volume@.service": "gatepost-volume@.service",
@@ -91,7 +97,7 @@ class Archive:
 
     def key(self, owner: str) -> str:
         """Where the archive of `owner`, the environment or a branch, lies in the bucket."""
-        return f"{PREFIX}{owner}/{self.role}-{self.digest[:16]}.tar.gz"
+        return f"{SOFTWARE}{owner}/{self.role}-{self.digest[:16]}.tar.gz"
 
 
 def archive(role: str) -> Archive:

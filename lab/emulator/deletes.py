@@ -78,9 +78,10 @@ def delete_vpc(moto: Any, self: Any, vpc_id: str) -> Any:
         for endpoint in self.vpc_end_points.values()
         if endpoint.vpc_id == vpc_id and endpoint.state != "deleted"
     ]
+    attached = [a.id for a in self.transit_gateway_attachments.values() if a.resource_id == vpc_id]
     acls = [acl for acl in self.network_acls.values() if acl.vpc_id == vpc_id]
     own_acls = [acl.id for acl in acls if not acl.default]
-    if rest := [*subnets, *groups, *gateways, *tables, *endpoints, *own_acls]:
+    if rest := [*subnets, *groups, *gateways, *tables, *endpoints, *own_acls, *attached]:
         raise DependencyViolationError(
             f"The vpc '{vpc_id}' has dependencies and cannot be deleted ({', '.join(rest)})."
         )

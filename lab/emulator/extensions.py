@@ -24,7 +24,10 @@ from lab.emulator import (
     networks,
     quotas,
     storage,
+    tags,
+    transit,
     volumes,
+    vpn,
 )
 
 Correction = tuple[type, str, Callable[..., Any]]
@@ -41,7 +44,10 @@ CORRECTIONS: tuple[Correction, ...] = (
     *networks.CORRECTIONS,
     *quotas.CORRECTIONS,
     *storage.CORRECTIONS,
+    *tags.CORRECTIONS,
+    *transit.CORRECTIONS,
     *volumes.CORRECTIONS,
+    *vpn.CORRECTIONS,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.elastic_network_interfaces import NetworkInterface
@@ -15,6 +16,7 @@ from moto.ec2.models.route_tables import Route, RouteBackend
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCBackend
+from moto.ec2.responses import EC2Response
 
 from lab.emulator import quotas
 from lab.internet import plan
@@ -138,14 +140,26 @@ def delete_nat_gateway(moto: Any, self: Any, nat_gateway_id: str) -> NatGateway:
 
 def route_state(_moto: Any, self: Any) -> str:
     """API reference, Route: `blackhole` when the target is gone, detached or deleted."""
-    gateway = self.gateway
+    gateway, table = self.gateway, self.route_table
     is_internet_gateway = gateway is not None and gateway.id.startswith("igw-")
     gone = (
         (self.nat_gateway is not None and self.nat_gateway.state != "available")
         or (self.vpc_pcx is not None and self.vpc_pcx.status["Code"] != "active")
         or (is_internet_gateway and gateway.vpc is None)
+        or (
+            self.transit_gateway is not None
+            and not is_attached(table.ec2_backend, self.transit_gateway.id, table.vpc_id)
+        )
     )
     return "blackhole" if gone else "active"
+
+
+def is_attached(backend: Any, gateway: str, vpc: str) -> bool:
+    """Whether a VPC is attached to a Transit Gateway that is there."""
+    return gateway in backend.transit_gateways and any(
+        (item.transit_gateway_id, item.resource_id) == (gateway, vpc)
+        for item in backend.transit_gateway_attachments.values()
+    )
 
 
 def create_vpc_peering_connection(
@@ -167,20 +181,42 @@ def create_vpc_peering_connection(
         peering._status.code = "failed"
         peering._status.message = (
             "Failed due to incorrect VPC-ID, Account ID, or overlapping CIDR range: "
-            f"{vpc.id} {', '.join(_blocks(vpc))} and {peer_vpc.id} {', '.join(_blocks(peer_vpc))}"
+            f"{vpc.id} {', '.join(blocks(vpc))} and {peer_vpc.id} {', '.join(blocks(peer_vpc))}"
         )
     return peering
+
+
+def describe_vpc_peering_connections(_moto: Any, self: Any) -> ActionResult:
+    """moto takes no notice of filters (API reference, DescribeVpcPeeringConnections)."""
+    found = self.ec2_backend.describe_vpc_peering_connections(
+        vpc_peering_ids=self._get_param("VpcPeeringConnectionIds", [])
+    )
+    for name, values in self._filters_from_querystring().items():
+        found = [peering for peering in found if _peering_value(peering, name) in values]
+    return ActionResult({"VpcPeeringConnections": found})
+
+
+def _peering_value(peering: Any, name: str) -> Any:
+    if name.startswith("tag:"):
+        return peering.get_filter_value(name)
+    return {
+        "accepter-vpc-info.vpc-id": peering.peer_vpc.id,
+        "requester-vpc-info.vpc-id": peering.vpc.id,
+        "status-code": peering.status["Code"],
+        "vpc-peering-connection-id": peering.id,
+    }[name]
 
 
 def _overlap(one: Any, other: Any) -> bool:
     return any(
         ipaddress.ip_network(a).overlaps(ipaddress.ip_network(b))
-        for a in _blocks(one)
-        for b in _blocks(other)
+        for a in blocks(one)
+        for b in blocks(other)
     )
 
 
-def _blocks(vpc: Any) -> list[str]:
+def blocks(vpc: Any) -> list[str]:
+    """The IPv4 blocks of a VPC."""
     return [block["cidr_block"] for block in vpc.get_cidr_block_association_set(ipv6=False)]
 
 
@@ -241,5 +277,6 @@ CORRECTIONS = (
         "create_vpc_peering_connection",
         create_vpc_peering_connection,
     ),
+    (EC2Response, "describe_vpc_peering_connections", describe_vpc_peering_connections),
     (ManagedPrefixListBackend, "create_default_pls", create_default_pls),
 )

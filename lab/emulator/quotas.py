@@ -30,6 +30,20 @@ class Quota:
 
 
 QUOTAS = {
+    "attachments_per_transit_gateway": Quota(
+        service="ec2",
+        code="L-E0233F82",
+        title="Attachments per transit gateway",
+        default=5000,
+        error="TransitGatewayAttachmentLimitExceeded",
+    ),
+    "customer_gateways": Quota(
+        service="ec2",
+        code="L-4FB7FF5D",
+        title="Customer gateways per region",
+        default=50,
+        error="CustomerGatewayLimitExceeded",
+    ),
     "elastic_ips": Quota(
         service="ec2",
         code="L-0263D0A3",
@@ -71,6 +85,20 @@ QUOTAS = {
         title="Inbound or outbound rules per security group",
         default=60,
         error="RulesPerSecurityGroupLimitExceeded",
+    ),
+    "transit_gateways": Quota(
+        service="ec2",
+        code="L-A2478D36",
+        title="Transit gateways per account",
+        default=5,
+        error="TransitGatewayLimitExceeded",
+    ),
+    "vpn_connections": Quota(
+        service="ec2",
+        code="L-3E6EC3A3",
+        title="VPN connections per region",
+        default=50,
+        error="VpnConnectionLimitExceeded",
     ),
     "vpcs": Quota(code="L-F678F1CE", title="VPCs per Region", default=5, error="VpcLimitExceeded"),
 }

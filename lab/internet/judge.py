@@ -84,7 +84,13 @@ class Judge:
             return decide_for_key(request, identity=identity, key=self._key_policy(key[1]))
         bucket = _BUCKET.fullmatch(permission.resource)
         resource = self._bucket_policy(bucket[1]) if bucket else None
-        return decide(request, identity=identity, resource=resource)
+        return decide(
+            request, identity=identity, resource=resource, boundary=self._boundary(caller.role)
+        )
+
+    def _boundary(self, role: str) -> Mapping[str, Any] | None:
+        bound = self._iam.get_role(RoleName=role)["Role"].get("PermissionsBoundary")
+        return _document(self._managed(bound["PermissionsBoundaryArn"])) if bound else None
 
     def _role_policies(self, role: str) -> list[Mapping[str, Any]]:
         policies = [

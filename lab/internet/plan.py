@@ -13,6 +13,9 @@ LOOPBACK = "127.0.0.1"
 ELASTIC_IPS = "198.51.100.0/24"
 """Elastic IPs are allocated from this range (TEST-NET-2)."""
 
+VPN_ENDPOINTS = "192.0.2.128/25"
+"""AWS's ends of VPN tunnels are allocated from this part of TEST-NET-1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OutsideHost:

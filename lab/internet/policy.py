@@ -53,11 +53,13 @@ def decide(
     *,
     identity: Iterable[Mapping[str, Any]],
     resource: Mapping[str, Any] | None,
+    boundary: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """The verdict of the role's policies and the resource's own policy together.
 
     An explicit deny in any of them wins; else an allow in any suffices, since role and resource are
-    of one account; else the request is denied implicitly.
+    of one account; else the request is denied implicitly. What a permissions `boundary` does not
+    allow too is denied (IAM User Guide, "Permissions boundaries for IAM entities").
 
     Raises:
         PolicyError: a policy holds something that is not known here.
@@ -65,6 +67,9 @@ def decide(
     verdicts = [evaluate(policy, request, of_resource=False) for policy in identity]
     if resource is not None:
         verdicts.append(evaluate(resource, request, of_resource=True))
+    limit = "allow" if boundary is None else evaluate(boundary, request, of_resource=False)
+    if limit != "allow":
+        verdicts = [limit, *(verdict for verdict in verdicts if verdict == "explicit deny")]
     for verdict in ("explicit deny", "allow"):
         if verdict in verdicts:
             return verdict

@@ -7,16 +7,16 @@ tracking and go on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from lab.faults import EVERY_HOST, Faults
 from lab.network.acls import compile_acls
 from lab.network.groups import compile_group
 from lab.network.matches import chain_name
-from lab.network.names import AWS_LINK, IGW_LINK, aws_address, peering_link
+from lab.network.names import AWS_LINK, IGW_LINK, aws_address, peering_link, transit_link
 from lab.network.ports import Port
-from lab.network.routes import peerings_of
-from lab.world.model import Direction, Vpc, World
+from lab.network.routes import attachments_of, peerings_of
+from lab.world.model import Direction, TransitAttachment, Vpc, World
 
 _TABLE = "ip gatepost"
 _DIRECTIONS: tuple[Direction, ...] = ("egress", "ingress")
@@ -27,15 +27,18 @@ _PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 def vpc_ruleset(world: World, vpc: Vpc, ports: Sequence[Port], faults: Faults) -> str:
     """Everything that a VPC's router filters and translates; `ports` are those of all VPCs."""
     own = [port for port in ports if port.vpc == vpc.id]
-    peerings = [peering_link(peering) for peering in peerings_of(world, vpc.id)]
+    links = [peering_link(peering) for peering in peerings_of(world, vpc.id)]
+    attachments = attachments_of(world, vpc.id)
+    links += [transit_link(attachment.id) for attachment in attachments]
+    cut_off = [line for each in attachments for line in _cut_off(world, each, own)]
     chains = [
         *_group_chains(world, vpc, ports),
         *(_port_chain(port, direction) for port in own for direction in _DIRECTIONS),
-        _source_check(vpc, own, peerings),
+        _source_check(vpc, own, links),
         _to_services(),
         _port_25(world, vpc, faults),
-        _egress(own, peerings),
-        _ingress(vpc, own, peerings),
+        _egress(own, links, cut_off),
+        _ingress(vpc, own, links),
         *(_chain(name, *lines) for name, lines in compile_acls(world, vpc, own)),
     ]
     return _table([*_public_address_maps(vpc, own), *chains, *_translation(vpc, own)])
@@ -104,7 +107,7 @@ def _port_chain(port: Port, direction: Direction) -> str:
     )
 
 
-def _source_check(vpc: Vpc, ports: Iterable[Port], peerings: Sequence[str]) -> str:
+def _source_check(vpc: Vpc, ports: Iterable[Port], links: Sequence[str]) -> str:
     """Before all else: a packet must come from where its source address lives.
 
     From the Internet only packets to an Elastic IP of this VPC come in, never to a private address.
@@ -117,7 +120,7 @@ def _source_check(vpc: Vpc, ports: Iterable[Port], peerings: Sequence[str]) -> s
         'iifname "lo" accept',
         f'iifname "{AWS_LINK}" ip daddr {aws_address(vpc.id)} accept',
         f'iifname "{IGW_LINK}" ip daddr @elastic-ips accept',
-        f"iifname {_quoted(peerings)} accept" if peerings else "",
+        f"iifname {_quoted(links)} accept" if links else "",
         # A machine that asks for its address has none yet (RFC 2131, section 4.1).
         'iifname "v-*" ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept',
         f"iifname . ip saddr {{ {', '.join(checked)} }} accept" if checked else "",
@@ -155,26 +158,39 @@ def _port_25(world: World, vpc: Vpc, faults: Faults) -> str:
     )
 
 
-def _egress(ports: Iterable[Port], peerings: Iterable[str]) -> str:
+def _cut_off(world: World, attachment: TransitAttachment, ports: Iterable[Port]) -> Iterator[str]:
+    """From a zone without a subnet of the attachment nothing reaches the Transit Gateway.
+
+    Transit Gateway guide, "Amazon VPC attachments".
+    """
+    zones = {subnet.id: subnet.zone for subnet in world.subnets}
+    attached = {zones[subnet] for subnet in attachment.subnets}
+    others = [port.link for port in ports if zones[port.subnet_id] not in attached]
+    if others:
+        yield f'iifname {_quoted(others)} oifname "{transit_link(attachment.id)}" drop'
+
+
+def _egress(ports: Iterable[Port], links: Iterable[str], cut_off: Iterable[str]) -> str:
     """What senders may send; what comes from elsewhere than a port was judged where it was sent."""
     verdicts = [
         *(f'"{port.link}" : jump {chain_name(port.link, "egress")}' for port in ports),
-        *(f'"{link}" : accept' for link in (IGW_LINK, *peerings)),
+        *(f'"{link}" : accept' for link in (IGW_LINK, *links)),
     ]
     return _chain(
         "egress",
         "type filter hook forward priority filter - 10; policy drop;",
+        *cut_off,
         "ct state established,related accept",
         "ct state invalid drop",
         f"iifname vmap {{ {', '.join(verdicts)} }}",
     )
 
 
-def _ingress(vpc: Vpc, ports: Iterable[Port], peerings: Iterable[str]) -> str:
+def _ingress(vpc: Vpc, ports: Iterable[Port], links: Iterable[str]) -> str:
     """What receivers may receive; an Internet gateway passes on only what has an Elastic IP."""
     verdicts = [
         *(f'"{port.link}" : jump {chain_name(port.link, "ingress")}' for port in ports),
-        *(f'"{link}" : accept' for link in (IGW_LINK, AWS_LINK, *peerings)),
+        *(f'"{link}" : accept' for link in (IGW_LINK, AWS_LINK, *links)),
     ]
     return _chain(
         "ingress",

@@ -1,8 +1,8 @@
 """Lays out the network that AWS state describes: a pure function from `World` to `Plan`.
 
-Each VPC's router, each machine, NAT gateway and outside host is a network namespace. Every port of
-a VPC has a link of its own to the router, which answers for all other addresses (proxy ARP), so
-that traffic within a subnet passes the router's filter as well.
+Each VPC's router, each Transit Gateway, machine, NAT gateway and outside host is a network
+namespace. Every port of a VPC has a link of its own to the router, which answers for all other
+addresses (proxy ARP), so that traffic within a subnet passes the router's filter as well.
 """
 
 from __future__ import annotations
@@ -18,8 +18,15 @@ from lab.network.errors import NetworkError
 from lab.network.filters import nat_gateway_ruleset, vpc_ruleset
 from lab.network.plan import End, Link, Namespace, Plan, Ruleset, Setting
 from lab.network.ports import Port, find_ports
-from lab.network.routes import Hop, compile_table, peerings_of
-from lab.world.model import Peering, RouteTable, Vpc, World
+from lab.network.routes import (
+    Hop,
+    Table,
+    attachments_of,
+    compile_table,
+    compile_transit_table,
+    peerings_of,
+)
+from lab.world.model import Peering, RouteTable, TransitAttachment, Vpc, World
 from lab.world.names import vpc_namespace
 
 Part = Namespace | Link | Setting | Ruleset
@@ -60,6 +67,8 @@ def lay_out(world: World, faults: Faults = SOUND) -> Plan:
         parts.extend(_vpc(world, vpc, ports, faults))
     for peering in world.peerings:
         parts.extend(_peering(world, peering))
+    for gateway in sorted({table.gateway for table in world.transit_tables}):
+        parts.extend(_transit_gateway(world, gateway))
     for port in ports:
         parts.extend(_port(port, faults))
     return _assemble(parts)
@@ -151,8 +160,13 @@ def _internet_gateway(vpc: Vpc, ports: Sequence[Port]) -> Iterator[Part]:
 def _route_table(
     world: World, table: RouteTable, ports: Sequence[Port], links: dict[str, Link]
 ) -> Iterator[Part]:
-    namespace, number = vpc_namespace(table.vpc), names.table_number(table.id)
-    for destination, hop in compile_table(world, table, ports).items():
+    hops = compile_table(world, table, ports)
+    yield from _hops(vpc_namespace(table.vpc), table.id, hops, links)
+
+
+def _hops(namespace: str, table: str, hops: Table, links: dict[str, Link]) -> Iterator[Part]:
+    number = names.table_number(table)
+    for destination, hop in hops.items():
         where = f"{destination} table {number}"
         if hop is None:
             yield _setting(namespace, "route", f"blackhole {where}")
@@ -169,6 +183,40 @@ def _peering(world: World, peering: Peering) -> Iterator[Part]:
         vpc_namespace(peering.requester), name, vpc_namespace(peering.accepter), name
     )
     yield from _router_link_parts(link)
+
+
+def _transit_gateway(world: World, gateway: str) -> Iterator[Part]:
+    """A router that asks, for what comes from an attachment, that attachment's own table.
+
+    At the VPC's end there are no routes, as with a peering. AWS would go by the route table of the
+    attachment's subnet there; it matters only for what is not for the VPC itself.
+    """
+    yield Namespace(name=gateway, sysctls=_ROUTER)
+    yield _rule(gateway, f"pref {_NO_ROUTE_PREFERENCE} blackhole")
+    links: dict[str, Link] = {}
+    for vpc in world.vpcs:
+        for attachment in attachments_of(world, vpc.id):
+            if attachment.gateway == gateway:
+                name = names.transit_link(attachment.id)
+                link = links[name] = _router_link(gateway, name, vpc_namespace(vpc.id), name)
+                yield from _attachment(world, attachment, link)
+    for table in world.transit_tables:
+        if table.gateway == gateway:
+            yield from _hops(gateway, table.id, compile_transit_table(world, table), links)
+
+
+def _attachment(world: World, attachment: TransitAttachment, link: Link) -> Iterator[Part]:
+    for acl in world.network_acls:
+        if set(acl.subnets) & set(attachment.subnets) and not acl.passes_all:
+            raise NetworkError(
+                f"{attachment.id} is in a subnet with network ACL {acl.id}: the lab does not "
+                "filter at a transit gateway's interfaces; attach it in a subnet without one"
+            )
+    yield from _router_link_parts(link)
+    if attachment.table is not None:
+        number = names.table_number(attachment.table)
+        what = f"pref {_PORT_PREFERENCE} iif {link.near.name} lookup {number}"
+        yield _setting(link.near.namespace, "rule", what, link)
 
 
 def _port(port: Port, faults: Faults) -> Iterator[Part]:

@@ -37,6 +37,11 @@ def peering_link(peering_id: str) -> str:
     return "p-" + peering_id[-11:]
 
 
+def transit_link(attachment_id: str) -> str:
+    """A VPC's attachment to a Transit Gateway; it has the same name at both ends."""
+    return "t-" + attachment_id[-11:]
+
+
 def igw_far_link(vpc_id: str) -> str:
     """The Internet's end of a VPC's Internet gateway."""
     return "i-" + vpc_id[-11:]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from lab.network.names import AWS_LINK, FAR_END, IGW_LINK, peering_link
+from lab.network.names import AWS_LINK, FAR_END, IGW_LINK, peering_link, transit_link
 from lab.network.ports import Port
-from lab.world.model import Route, RouteTable, Vpc, World
+from lab.world.model import Route, RouteTable, TransitAttachment, TransitTable, Vpc, World
 
 T = TypeVar("T")
 
@@ -86,11 +86,43 @@ def _hop(route: Route, world: World, vpc: Vpc, ports: Iterable[Port]) -> Hop | N
         return Hop(link=AWS_LINK, via=FAR_END)
     if route.kind == "peering" and route.target in peerings_of(world, vpc.id):
         return Hop(link=peering_link(route.target), via=FAR_END)
+    if route.kind == "transit_gateway":
+        links = {each.gateway: transit_link(each.id) for each in attachments_of(world, vpc.id)}
+        return Hop(link=links[route.target], via=FAR_END) if route.target in links else None
     if route.kind in ("nat_gateway", "interface"):
-        for port in ports:
-            if port.id == route.target:
-                return Hop(link=port.link, via=port.private_ip)
+        return next(
+            (Hop(link=p.link, via=p.private_ip) for p in ports if p.id == route.target), None
+        )
     return None
+
+
+def compile_transit_table(world: World, table: TransitTable) -> Table:
+    """The next hops of a Transit Gateway's own table.
+
+    A VPN's other end is outside of AWS, where the lab has nothing: what goes there is lost, as it
+    is in AWS while the tunnels are down.
+    """
+    links = {
+        attachment.id: Hop(link=transit_link(attachment.id), via=FAR_END)
+        for vpc in world.vpcs
+        for attachment in attachments_of(world, vpc.id)
+    }
+    hops: Table = {
+        IPv4Network(route.destination): links.get(route.attachment or "")
+        for route in table.routes
+        if ":" not in route.destination
+    }
+    hops.setdefault(_EVERYWHERE, None)
+    return hops
+
+
+def attachments_of(world: World, vpc_id: str) -> list[TransitAttachment]:
+    """What joins a VPC to Transit Gateways."""
+    return [
+        attachment
+        for attachment in world.transit_attachments
+        if (attachment.kind, attachment.resource) == ("vpc", vpc_id)
+    ]
 
 
 def peerings_of(world: World, vpc_id: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Functions that look for what there is, and what there may be.
 
 Registry: aws.ec2.{getEips,getInstances,getRouteTable,getVpcPeeringConnections,getVpcs},
-aws.route53.{getRecords,getZone}, aws.servicequotas.getServiceQuota.
+aws.ec2transitgateway.{getAttachments,getRouteTableRoutes}, aws.route53.{getRecords,getZone},
+aws.servicequotas.getServiceQuota.
 """
 
 from __future__ import annotations
@@ -85,6 +86,45 @@ def _peerings(aws: Aws, arguments: Values) -> Values:
         ],
         "region": aws.region,
         "tags": tags,
+    }
+
+
+def _attachments(aws: Aws, arguments: Values) -> Values:
+    tags = arguments.get("tags", {})
+    wanted = _tagged(tags) + filters(arguments)
+    pages = aws.ec2.get_paginator("describe_transit_gateway_attachments").paginate(Filters=wanted)
+    return {
+        "id": aws.region,
+        "ids": [
+            attachment["TransitGatewayAttachmentId"]
+            for page in pages
+            for attachment in page["TransitGatewayAttachments"]
+        ],
+        "region": aws.region,
+        "tags": tags,
+    }
+
+
+def _transit_routes(aws: Aws, arguments: Values) -> Values:
+    table = arguments["transitGatewayRouteTableId"]
+    found = aws.ec2.search_transit_gateway_routes(
+        TransitGatewayRouteTableId=table, Filters=filters(arguments)
+    )
+    return {
+        "filters": arguments["filters"],
+        "id": table,
+        "region": aws.region,
+        "routes": [
+            {
+                "destinationCidrBlock": route["DestinationCidrBlock"],
+                "prefixListId": "",
+                "state": route["State"],
+                "transitGatewayRouteTableAnnouncementId": "",
+                "type": route["Type"],
+            }
+            for route in found["Routes"]
+        ],
+        "transitGatewayRouteTableId": table,
     }
 
 
@@ -231,6 +271,14 @@ FUNCTIONS: Mapping[str, Function] = {
         arguments=("filters", "region", "tags"), call=_peerings
     ),
     "aws:ec2/getVpcs:getVpcs": Function(arguments=("filters", "region", "tags"), call=_vpcs),
+    "aws:ec2transitgateway/getAttachments:getAttachments": Function(
+        arguments=("filters", "region", "tags"), call=_attachments
+    ),
+    "aws:ec2transitgateway/getRouteTableRoutes:getRouteTableRoutes": Function(
+        arguments=("filters", "region", "transitGatewayRouteTableId"),
+        required=("filters", "transitGatewayRouteTableId"),
+        call=_transit_routes,
+    ),
     # Neither the registry's other ways to name the zone, nor its filter of records by name.
     "aws:route53/getRecords:getRecords": Function(
         arguments=("zoneId",), required=("zoneId",), call=_records

@@ -38,6 +38,8 @@ CONFIGURATION = frozenset(
         "version",
     }
 )
+TAGGED = ("rootBlockDevice", "tags")
+"""Inputs that default tags go into; an instance's root volume is a resource of its own."""
 T = TypeVar("T")
 
 
@@ -101,7 +103,7 @@ class AwsProvider(protocol.Provider):
         failures = [*model.complaints(resource.inputs, new), *self._region_complaint(new)]
         if resource.check is not None and not failures:
             failures += [("", reason) for reason in resource.check(new)]
-        kept = {k: v for k, v in request.new_inputs.items() if k in new and k != "tags"}
+        kept = {k: v for k, v in request.new_inputs.items() if k in new and k not in TAGGED}
         added = {k: v for k, v in new.items() if k not in kept}
         secret = values.secret_keys(request.new_inputs)
         return protocol.CheckResponse(
@@ -113,6 +115,12 @@ class AwsProvider(protocol.Provider):
         """As the real provider: default tags go into `tags`, where the resource's own win."""
         if self._default_tags and "tags" in resource.inputs and new.get("tags") != UNKNOWN:
             new["tags"] = {**self._default_tags, **new.get("tags", {})}
+        disk = new.get("rootBlockDevice")
+        if self._default_tags and isinstance(disk, dict) and disk.get("tags") != UNKNOWN:
+            new["rootBlockDevice"] = {
+                **disk,
+                "tags": {**self._default_tags, **disk.get("tags", {})},
+            }
 
     def _region_complaint(self, new: Values) -> list[tuple[str, str]]:
         region = new.get("region", UNKNOWN)

@@ -11,8 +11,15 @@ from typing import Literal
 
 Direction = Literal["ingress", "egress"]
 TargetKind = Literal[
-    "local", "internet_gateway", "nat_gateway", "peering", "gateway_endpoint", "interface"
+    "local",
+    "internet_gateway",
+    "nat_gateway",
+    "peering",
+    "transit_gateway",
+    "gateway_endpoint",
+    "interface",
 ]
+TransitKind = Literal["vpc", "vpn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +80,37 @@ class Peering:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TransitAttachment:
+    """A VPC or a VPN (`resource`) that is attached to a Transit Gateway.
+
+    `table` is the gateway's table by which what comes from here goes on, None without one. A VPC
+    reaches the gateway from the zones of `subnets` only.
+    """
+
+    id: str
+    gateway: str
+    kind: TransitKind
+    resource: str
+    subnets: tuple[str, ...]
+    table: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitRoute:
+    """A route of a Transit Gateway, static or propagated; a blackhole leads to no `attachment`."""
+
+    destination: str
+    attachment: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitTable:
+    id: str
+    gateway: str
+    routes: tuple[TransitRoute, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rule:
     """One security group rule.
 
@@ -129,6 +167,16 @@ class NetworkAcl:
     vpc: str
     subnets: tuple[str, ...]
     rules: tuple[AclRule, ...]
+
+    @property
+    def passes_all(self) -> bool:
+        """Whether the first rule of each direction lets everything through, as EC2 makes it."""
+        # The last one that is put in for a direction stays: that of the lowest number.
+        first = {rule.direction: rule for rule in sorted(self.rules, key=lambda r: -r.number)}
+        return len(first) == 2 and all(
+            rule.allow and rule.protocol == "-1" and rule.cidr == "0.0.0.0/0"
+            for rule in first.values()
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +300,8 @@ class World:
     route_tables: tuple[RouteTable, ...] = ()
     nat_gateways: tuple[NatGateway, ...] = ()
     peerings: tuple[Peering, ...] = ()
+    transit_attachments: tuple[TransitAttachment, ...] = ()
+    transit_tables: tuple[TransitTable, ...] = ()
     groups: tuple[SecurityGroup, ...] = ()
     network_acls: tuple[NetworkAcl, ...] = ()
     prefix_lists: tuple[PrefixList, ...] = ()

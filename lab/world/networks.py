@@ -34,6 +34,7 @@ _GATEWAY_KINDS: dict[str, TargetKind] = {
 _TARGET_KINDS: dict[str, TargetKind] = {
     "NatGatewayId": "nat_gateway",
     "VpcPeeringConnectionId": "peering",
+    "TransitGatewayId": "transit_gateway",
     "NetworkInterfaceId": "interface",
 }
 _ENDED = ("deleting", "deleted", "rejected", "failed", "expired")
@@ -104,7 +105,7 @@ def read_route_tables(ec2: Any) -> tuple[RouteTable, ...]:
     """All route tables.
 
     Raises:
-        WorldError: a route leads to a kind of target that the lab has not (a transit gateway...).
+        WorldError: a route leads to a kind of target that the lab has not (a local gateway...).
     """
     tables = (
         RouteTable(
@@ -139,8 +140,8 @@ def _target(table: str, destination: str, route: Mapping[str, Any]) -> tuple[Tar
             return kind, route[key]
     shown = {key: value for key, value in route.items() if key.endswith("Id") and value}
     raise WorldError(
-        f"route table {table}, route to {destination}: the lab knows routes to Internet, NAT and "
-        f"S3 gateways, peerings and network interfaces, not {shown}"
+        f"route table {table}, route to {destination}: the lab knows routes to Internet, NAT, "
+        f"transit and S3 gateways, peerings and network interfaces, not {shown}"
     )
 
 

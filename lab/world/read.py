@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lab.world import acls, dns, machines, networks, volumes
+from lab.world import acls, dns, machines, networks, transit, volumes
 from lab.world.errors import WorldError
 from lab.world.model import World
 from lab.world.snapshot import from_json, to_json
@@ -40,6 +40,8 @@ def read_world(session: boto3.Session, region: str) -> World:
         route_tables=networks.read_route_tables(ec2),
         nat_gateways=networks.read_nat_gateways(ec2),
         peerings=networks.read_peerings(ec2),
+        transit_attachments=transit.read_transit_attachments(ec2),
+        transit_tables=transit.read_transit_tables(ec2),
         groups=networks.read_groups(ec2),
         network_acls=acls.read_network_acls(ec2),
         prefix_lists=networks.read_prefix_lists(ec2),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.addressing import branch_plan, environment_plan
+from model.addressing import branch_plan, environment_plan, free_network
 
 
 @st.composite
@@ -65,7 +66,41 @@ def test_a_branch_s_server_lies_in_its_subnet(network: IPv4Network) -> None:
     plan = branch_plan(network)
     assert plan.servers.subnet_of(network)
     assert plan.servers.prefixlen <= 28
-    assert plan.edge.prefixlen <= 28
-    assert plan.edge.subnet_of(network)
-    assert not plan.edge.overlaps(plan.servers)
+    for subnet in (plan.edge, plan.transit):
+        assert subnet.prefixlen <= 28
+        assert subnet.subnet_of(network)
+        assert not subnet.overlaps(plan.servers)
+    assert not plan.edge.overlaps(plan.transit)
     assert plan.servers[3] < plan.server < plan.servers[-1]
+
+
+SUPERNET = IPv4Network("192.168.0.0/20")
+
+
+@st.composite
+def within(draw: st.DrawFn) -> IPv4Network:
+    length = draw(st.integers(20, 28))
+    address = int(SUPERNET.network_address) + draw(st.integers(0, SUPERNET.num_addresses - 1))
+    return IPv4Network((address, length), strict=False)
+
+
+@given(st.lists(within(), max_size=40), st.integers(20, 26))
+def test_a_free_network_is_the_lowest_that_overlaps_none(
+    taken: list[IPv4Network], length: int
+) -> None:
+    free = [
+        candidate
+        for candidate in SUPERNET.subnets(new_prefix=length)
+        if not any(candidate.overlaps(other) for other in taken)
+    ]
+    if free:
+        assert free_network(SUPERNET, taken, length) == free[0]
+    else:
+        with pytest.raises(ValueError, match=f"no /{length} is free in {SUPERNET}"):
+            free_network(SUPERNET, taken, length)
+
+
+@given(within(), st.integers(1, 19))
+def test_a_network_larger_than_the_supernet_is_never_free(taken: IPv4Network, length: int) -> None:
+    with pytest.raises(ValueError, match=f"no /{length} is free"):
+        free_network(SUPERNET, [taken], length)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from terms import TERMS
 
-from model import contract, directory
+from model import contract
 from model.fields import SettingsError
-from model.people import People
-from model.settings import Branch, read_branch
+from model.settings import Branch, Office, read_branch, read_office
 
 
 def test_the_contract_comes_back_as_it_was() -> None:
@@ -37,21 +36,50 @@ def test_a_branch_that_does_not_fit_is_told_why(
 ) -> None:
     values, problems = read_branch(osaka | change)
     assert problems == []
-    found = contract.branch_problems(TERMS, Branch(**values))
+    found = contract.branch_problems(TERMS, Branch(**values), TERMS.account)
     assert sentence in found[0]
     assert len(found) == 1
 
 
-def test_what_a_relay_may_read_does_not_tell_where_people_live() -> None:
-    people = People(users=("a@example.jp",), aliases={"i@example.jp": ("a@example.jp",)})
-    addresses, full = directory.objects(
-        directory.branch_owner("osaka"), people, host="b.example.jp", address="192.168.10.5"
-    )
-    assert addresses.key == "addresses/branches/osaka.json"
-    assert json.loads(addresses.text) == {
-        "version": 1,
-        "owner": "branches/osaka",
-        "addresses": ["a@example.jp", "i@example.jp"],
-    }
-    assert full.key == directory.people_key("branches/osaka") == "people/branches/osaka.json"
-    assert json.loads(full.text)["address"] == "192.168.10.5"
+def test_a_branch_in_another_account_is_refused(osaka: dict[str, Any]) -> None:
+    values, _ = read_branch(osaka)
+    found = contract.branch_problems(TERMS, Branch(**values), "999999999999")
+    assert found == [
+        "branch: must be deployed to its environment's account 123456789012, got 999999999999"
+    ]
+
+
+OFFICE = {
+    "name": "nagoya",
+    "environment": "dev",
+    "region": "us-east-1",
+    "network": "192.168.99.0/24",
+    "host": "ms9.example.jp",
+    "address": "192.168.99.5",
+    "gateway": "203.0.113.9",
+    "people": "people/dev-nagoya.yaml",
+}
+
+
+def test_an_office_needs_a_transit_gateway() -> None:
+    values, problems = read_office(OFFICE)
+    assert problems == []
+    [found] = contract.branch_problems(TERMS, Office(**values), TERMS.account)
+    assert "environment dev has branch_link: peering, set it to transit-gateway" in found
+    joined = replace(TERMS, branch_link="transit-gateway")
+    assert contract.branch_problems(joined, Office(**values), TERMS.account) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"address": "192.168.98.5"}, "office.address: must be a host of 192.168.99.0/24"),
+        ({"address": "192.168.99.0"}, "office.address: must be a host of 192.168.99.0/24"),
+        ({"address": "203.0.113.5"}, "office.address: must be private address space"),
+        ({"gateway": "10.0.0.1"}, "office.gateway: must be a public address, got 10.0.0.1"),
+        ({"gateway": "vpn.example.jp"}, "office.gateway: must be an IPv4 address"),
+    ],
+)
+def test_an_office_s_addresses_are_checked(change: dict[str, Any], sentence: str) -> None:
+    _, [problem] = read_office(OFFICE | change)
+    assert sentence in problem

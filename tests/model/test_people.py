@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.people import People, address, in_alias_domains, read_people
+from model.people import People, User, address, in_alias_domains, read_people
 
 DOMAINS = ("example.jp",)
 ROLES = {"postmaster@example.jp": ["a@example.jp"], "abuse@example.jp": ["a@example.jp"]}
@@ -19,7 +20,7 @@ def environment(**changes: Any) -> dict[str, Any]:
 
 
 def problems(raw: object, *, branch: bool = False) -> list[str]:
-    return read_people(raw, DOMAINS, path="people.yaml", branch=branch)[1]
+    return read_people(raw, DOMAINS, path="people.yaml", branch=branch, legacy=("old",))[1]
 
 
 def test_every_address_is_listed_once_and_in_order() -> None:
@@ -41,10 +42,43 @@ def test_every_address_is_listed_once_and_in_order() -> None:
         (environment(users=["a@example.net"]), "must be in a mail domain (example.jp)"),
         (environment(users=["a b@example.jp"]), "must be an address such as"),
         (environment(users=["A@example.jp"]), "must be an address such as"),
-        (environment(users="a@example.jp"), "must be a list of addresses"),
+        (environment(users="a@example.jp"), "must be a list of users"),
+        (environment(users=["a+b@example.jp"]), "what follows a + belongs to no file"),
+        (environment(users=[{"at": "old"}]), "people.yaml.users[0].address: missing"),
+        (environment(users=[{"address": "a@example.jp", "att": 1}]), "did you mean at?"),
+        (environment(users=[{"address": "a@example.jp", "hold": 1}]), "[0].hold: must be true or"),
+        (
+            environment(users=[{"address": "a@example.jp", "at": "new"}]),
+            "a@example.jp: at must be a legacy server (old), got 'new'",
+        ),
+        (
+            environment(users=[{"address": "a@example.jp", "disabled": "a\nb"}]),
+            "[0].disabled: must be 2 to 200 letters",
+        ),
+        (
+            environment(users=[{"address": "a@example.jp", "disabled": "On leave"}]),
+            "postmaster@example.jp must lead to a user who is not disabled",
+        ),
+        (environment(reserved=["a@example.jp"]), "reserved: must not be a user's"),
+        (
+            environment(reserved=["postmaster@example.jp"]),
+            "postmaster@example.jp must lead to a user",
+        ),
+        (environment(reserved=["x@example.jp"] * 2), "nor listed twice, got x@example.jp"),
+        (environment(reserved=["x@example.net"]), "people.yaml.reserved: must be in a mail domain"),
+        (
+            environment(
+                aliases=ROLES | {"x@example.jp": ["y@example.jp"], "y@example.jp": ["x@example.jp"]}
+            ),
+            "must not lead back to itself, got x@example.jp → y@example.jp → x@example.jp",
+        ),
+        (
+            environment(aliases=ROLES | {"x@example.jp": ["x@example.jp"]}),
+            "must not lead back to itself, got x@example.jp → x@example.jp",
+        ),
         (environment(aliases=ROLES | {"a@example.jp": ["b@example.jp"]}), "a user's address too"),
         (environment(aliases=ROLES | {"x@example.jp": []}), "got none for x@example.jp"),
-        (environment(aliases=ROLES | {"x@example.jp": ["q@example.jp"]}), "must name users of"),
+        (environment(aliases=ROLES | {"x@example.jp": ["q@example.jp"]}), "must name users or"),
         (environment(aliases={}), "must hold postmaster@example.jp"),
         (environment(open_aliases=["x@example.jp"]), "must name an alias of this file"),
         (environment(user=[]), "unknown key; did you mean users?"),
@@ -58,7 +92,7 @@ def test_what_is_wrong_is_said(raw: object, sentence: str) -> None:
 
 def test_everyone_of_a_mail_domain_exists_in_its_alias_domains() -> None:
     people = People(
-        users=("a@example.jp", "a@example.co.jp"),
+        users=(User(address="a@example.jp"), User(address="a@example.co.jp")),
         aliases={"i@example.jp": ("a@example.jp",), "j@example.co.jp": ("a@example.co.jp",)},
         open_aliases=("i@example.jp", "j@example.co.jp"),
     )
@@ -75,13 +109,65 @@ def test_everyone_of_a_mail_domain_exists_in_its_alias_domains() -> None:
     assert in_alias_domains(people, {}) == people
 
 
+def test_a_person_is_an_address_or_what_is_said_of_it() -> None:
+    raw = environment(
+        users=[
+            "b@example.jp",
+            {"address": "a@example.jp", "at": "old", "disabled": "On leave", "hold": True},
+        ],
+        aliases={name: ["b@example.jp"] for name in ROLES},
+    )
+    people, found = read_people(raw, DOMAINS, path="p", branch=False, legacy=("old",))
+    assert found == []
+    assert people is not None
+    assert people.users == (
+        User(address="a@example.jp", at="old", disabled="On leave", hold=True),
+        User(address="b@example.jp"),
+    )
+
+
+def test_groups_within_groups_lead_to_each_user_once() -> None:
+    aliases = {
+        "all@example.jp": ["x@example.jp", "y@example.jp", "b@example.jp"],
+        "x@example.jp": ["a@example.jp"],
+        "y@example.jp": ["x@example.jp", "b@example.jp"],
+    }
+    people, found = read_people(
+        environment(aliases=ROLES | aliases), DOMAINS, path="p", branch=False
+    )
+    assert found == []
+    assert people is not None
+    assert people.aliases["all@example.jp"] == ("a@example.jp", "b@example.jp")
+
+
+def test_groups_are_nested_and_large_within_bounds() -> None:
+    users = [f"u{n}@example.jp" for n in range(1001)]
+    raw = {"users": users, "aliases": {"all@example.jp": users}}
+    assert problems(raw, branch=True) == [
+        "people.yaml.aliases.all@example.jp: must lead to at most 1000 users, got 1001"
+    ]
+    chain = {f"g{n}@example.jp": [f"g{n + 1}@example.jp"] for n in range(30)}
+    raw = {"users": ["u@example.jp"], "aliases": chain | {"g30@example.jp": ["u@example.jp"]}}
+    assert any("must be nested at most 20 deep" in p for p in problems(raw, branch=True))
+
+
+def test_a_hundred_thousand_people_are_read_in_seconds() -> None:
+    users = [f"user{n}@example.jp" for n in range(100_000)]
+    aliases = {f"alias{n}@example.jp": [name] for n, name in enumerate(users)}
+    begun = time.process_time()
+    assert problems({"users": users, "aliases": aliases}, branch=True) == []
+    assert time.process_time() - begun < 20, "quadratic work would take hours"
+
+
 def test_a_branch_needs_no_role_addresses() -> None:
     assert problems({"users": ["j@example.jp"]}, branch=True) == []
 
 
 def test_a_branch_adds_only_its_own_users_to_an_alias() -> None:
     raw = {"users": ["j@example.jp"], "aliases": {"info@example.jp": ["a@example.jp"]}}
-    assert "must name users of this file, got a@example.jp" in problems(raw, branch=True)[0]
+    assert (
+        "must name users or aliases of this file, got a@example.jp" in problems(raw, branch=True)[0]
+    )
 
 
 @given(st.text(max_size=20))

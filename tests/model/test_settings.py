@@ -184,7 +184,9 @@ def test_a_branch_names_its_problems(osaka: dict[str, Any]) -> None:
     assert [problem.partition(":")[0] for problem in problems] == ["branch.name", "branch.network"]
 
 
-def test_a_stack_is_an_environment_or_a_branch() -> None:
+def test_a_stack_is_an_environment_a_branch_or_an_office() -> None:
     assert check_kind("branch") == "branch"
-    with pytest.raises(SettingsError, match="kind: must be environment or branch, got 'hub'"):
+    with pytest.raises(
+        SettingsError, match="kind: must be environment, branch or office, got 'hub'"
+    ):
         check_kind("hub")

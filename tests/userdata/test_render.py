@@ -99,6 +99,17 @@ def services(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
+@pytest.mark.parametrize("outbound", ["relay", "direct"])
+def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
+    settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
+    host = mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")])
+    assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
+        "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
+        "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
+        "{10.1.2.5 = permit_auth_destination} }, check_recipient_access cdb:$tables/refused"
+    )
+
+
 def master(settings: Environment, role: str) -> dict[str, dict[str, str]]:
     return services(render.postfix_files(hosts(settings)[role])["master.cf"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -43,16 +44,14 @@ def test_scripts_run_and_everything_else_is_only_read(role: str) -> None:
         script = path.startswith("/usr/local/sbin/") and not path.endswith(".py")
         assert mode == (0o755 if script else 0o644), path
         assert content.startswith(b"#!") or not script, path
-        if content.startswith(b"#!/usr/bin/python3"):
+        if content.startswith(b"#!/usr/bin/python3") or path.endswith(".py"):
             compile(content, path, "exec")
 
 
 def test_a_changed_file_changes_the_hash_in_user_data(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for file in software.HERE.iterdir():
-        if file.is_file():
-            (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(software.HERE, tmp_path, dirs_exist_ok=True)
     before = software.archive("hub")
     monkeypatch.setattr(software, "HERE", tmp_path)
     assert software.archive("hub") == before

@@ -1,258 +1,260 @@
-"""The directory's synchroniser: what it believes, derives, and leaves in force."""
+"""The synchroniser as it follows a bucket: what it fetches, shows, and leaves in force."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
-from userdata.machine import gatepost_directory as sync
-from userdata.machine.gatepost_directory import Config, Refused, Store, Synchroniser, derive, parse
-
-HUB = Config(
-    role="hub",
-    bucket="b",
-    region="us-east-1",
-    owner="environment",
-    domains=["example.jp", "example.co.jp"],
-    branches="192.168.0.0/16",
-    hub="10.1.11.5",
-    seconds=1,
+from directories import (
+    BRANCH,
+    HOME_KEY,
+    HUB,
+    OSAKA_KEY,
+    RELAY,
+    Bucket,
+    Tables,
+    alarms,
+    follow,
+    tables,
+    texts,
 )
-RELAY = replace(HUB, role="relay")
-BRANCH = replace(HUB, role="branch", owner="branches/osaka")
 
-HOME_KEY, OSAKA_KEY = "people/environment.json", "people/branches/osaka.json"
+from userdata.machine.gatepost_directory import watch
+from userdata.machine.gatepost_directory.objects import Config, Refused
 
-
-def home(**changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "owner": "environment",
-        "users": ["taro@example.jp"],
-        "aliases": {"info@example.jp": ["taro@example.jp"], "boss@example.jp": ["taro@example.jp"]},
-        "open_aliases": ["info@example.jp"],
-    } | changes
+HOME = texts("environment")
+OSAKA = texts("branches/osaka", users=["jiro@example.jp"])
+CONFIGS = pytest.mark.parametrize("config", [RELAY, HUB, BRANCH], ids=lambda c: c.role)
 
 
-def osaka(**changes: Any) -> dict[str, Any]:
-    return {
-        "version": 1,
-        "owner": "branches/osaka",
-        "host": "ms2.example.jp",
-        "address": "192.168.10.5",
-        "users": ["jiro@example.jp", "taro@example.co.jp"],
-        "aliases": {"info@example.jp": ["jiro@example.jp"]},
-        "open_aliases": [],
-    } | changes
+@CONFIGS
+def test_nothing_is_fetched_again_that_did_not_change(config: Config, tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, config)
+    follower.look()
+    fetched = {key for key in (HOME | OSAKA) if key.startswith(config.prefix or config.required)}
+    assert set(bucket.fetched) == fetched
+    for _ in range(3):
+        follower.look()
+    assert len(bucket.fetched) == len(fetched)
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    follower.look()
+    assert len(bucket.fetched) == len(fetched) + 1
 
 
-def test_the_hub_knows_where_each_person_lives() -> None:
-    tables, conflicts = derive({HOME_KEY: home(), OSAKA_KEY: osaka()}, HUB)
-    assert conflicts == []
-    assert tables["transport"] == {
-        "taro@example.jp": "virtual:",
-        "jiro@example.jp": "relay:[192.168.10.5]",
-        "taro@example.co.jp": "relay:[192.168.10.5]",
-    }
-    assert tables["aliases"]["info@example.jp"] == "taro@example.jp, jiro@example.jp"
-    assert tables["mailboxes"] == {"taro@example.jp": "example.jp/taro/"}
-    assert tables["clients"] == {"192.168.10.5": "branches/osaka"}
-    assert set(tables["recipients"]) == set(tables["transport"])
-
-
-def test_a_branch_keeps_its_own_people_only() -> None:
-    tables, _ = derive({OSAKA_KEY: osaka()}, BRANCH)
-    assert set(tables["recipients"]) == {"jiro@example.jp", "taro@example.co.jp"}
-    assert set(tables["transport"].values()) == {"virtual:"}
-    assert "aliases" not in tables
-
-
-def test_the_relay_knows_addresses_and_nothing_more() -> None:
-    parts = {"addresses/environment.json": {"addresses": ["taro@example.jp"]}}
-    assert derive(parts, RELAY) == ({"recipients": {"taro@example.jp": "OK"}}, [])
-
-
-@pytest.mark.parametrize(
-    ("branch", "conflict"),
-    [
-        (osaka(users=["taro@example.jp"], aliases={}), "taro@example.jp belongs to another owner"),
-        (
-            osaka(aliases={"boss@example.jp": ["jiro@example.jp"]}),
-            "alias boss@example.jp belongs to another owner",
-        ),
-    ],
-)
-def test_the_environment_s_claim_stands(branch: dict[str, Any], conflict: str) -> None:
-    tables, conflicts = derive({HOME_KEY: home(), OSAKA_KEY: branch}, HUB)
-    assert conflicts == [f"{OSAKA_KEY}: {conflict}"]
-    assert tables["transport"]["taro@example.jp"] == "virtual:"
-    assert tables["aliases"]["boss@example.jp"] == "taro@example.jp"
-
-
-def test_two_branches_with_one_server_are_told_apart_by_name() -> None:
-    nagoya = osaka(owner="branches/nagoya", users=["goro@example.jp"], aliases={})
-    parts = {HOME_KEY: home(), OSAKA_KEY: osaka(), "people/branches/nagoya.json": nagoya}
-    tables, conflicts = derive(parts, HUB)
-    assert conflicts == [f"{OSAKA_KEY}: 192.168.10.5 is the server of branches/nagoya"]
-    assert "jiro@example.jp" not in tables["recipients"]
-
-
-HOSTILE = [
-    (b"{", "must be JSON"),
-    (b"[]", "version 1"),
-    (osaka(version=2), "version 1"),
-    (osaka(owner="environment"), "must be owned by branches/osaka"),
-    (osaka(address="10.1.11.5"), "must be a branch's"),
-    (osaka(address="0.0.0.0/0"), "must be IPv4"),
-    (osaka(address=None), "must be IPv4"),
-    (osaka(host="ms2; rm -rf /"), "must be a host name"),
-    (osaka(users=["x@example.net"]), "must be an address in our mail domains"),
-    (osaka(users=["x y@example.jp"]), "must be an address"),
-    (osaka(users=["x\ny@example.jp"]), "must be an address"),
-    (osaka(users=["$(id)@example.jp"]), "must be an address"),
-    (osaka(users=["../x@example.jp"]), "must be an address"),
-    (osaka(users=[7]), "must be an address"),
-    (osaka(users=None), "must be a list"),
-    (osaka(aliases=[]), "must map"),
-    (osaka(aliases={"info@example.jp": ["taro@example.jp"]}), "users of the same owner"),
-    (osaka(aliases={"info@example.jp": []}), "users of the same owner"),
-    (osaka(aliases={"|cmd@example.jp": ["jiro@example.jp"]}), "must be an address"),
-]
-
-
-@pytest.mark.parametrize(("content", "reason"), HOSTILE)
-def test_a_malformed_or_hostile_object_is_refused(content: Any, reason: str) -> None:
-    body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    with pytest.raises(Refused, match=reason):
-        parse(OSAKA_KEY, body, HUB)
-
-
-def test_an_oversized_object_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sync, "LARGEST_OBJECT", 10)
-    with pytest.raises(Refused, match="at most 10 bytes, got 11"):
-        parse(HOME_KEY, b" " * 11, HUB)
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_break_the_parser(body: bytes) -> None:
-    with pytest.raises(Refused):
-        parse(OSAKA_KEY, body, HUB)
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["a", "b", "c", "d"]),
-        st.sampled_from(["environment", "osaka", "nagoya"]),
-    )
-)
-def test_each_address_has_one_home(homes: dict[str, str]) -> None:
-    def of(owner: str) -> list[str]:
-        return [f"{user}@example.jp" for user, where in homes.items() if where == owner]
-
-    parts = {
-        HOME_KEY: home(users=of("environment"), aliases={}, open_aliases=[]),
-        OSAKA_KEY: osaka(users=of("osaka"), aliases={}),
-        "people/branches/nagoya.json": osaka(
-            owner="branches/nagoya", address="192.168.20.5", users=of("nagoya"), aliases={}
-        ),
-    }
-    tables, conflicts = derive(parts, HUB)
-    ways = {
-        "environment": "virtual:",
-        "osaka": "relay:[192.168.10.5]",
-        "nagoya": "relay:[192.168.20.5]",
-    }
-    assert conflicts == []
-    assert tables["transport"] == {f"{u}@example.jp": ways[w] for u, w in homes.items()}
-
-
-class Bucket:
-    """An S3 client over a dictionary; counts what is fetched."""
-
-    def __init__(self, objects: dict[str, Any]) -> None:
-        self.objects = objects
-        self.fetched: list[str] = []
-
-    def get_paginator(self, _: str) -> Bucket:
-        return self
-
-    def paginate(self, Bucket: str, Prefix: str) -> list[dict[str, Any]]:
-        found = [key for key in self.objects if key.startswith(Prefix)]
-        return [{"Contents": [{"Key": k, "ETag": str(hash(self._body(k)))} for k in found]}]
-
-    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:
-        import io
-
-        self.fetched.append(Key)
-        return {"Body": io.BytesIO(self._body(Key))}
-
-    def _body(self, key: str) -> bytes:
-        value = self.objects[key]
-        return value if isinstance(value, bytes) else json.dumps(value).encode()
-
-
-class Tables(Store):
-    """A store that keeps what would be built, without Postfix."""
-
-    def _build(self, name: str, table: dict[str, str]) -> None:
-        file = self.tables / f"new-{name}"
-        file.write_text(sync._source(table))
-        Path(f"{file}.cdb").write_text("cdb")
-
-    def text(self, name: str) -> str:
-        return (self.tables / name).read_text()
-
-
-def test_what_is_refused_leaves_the_last_good_in_force(
+def test_a_refusal_is_said_once_and_its_end_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bucket = Bucket({HOME_KEY: home(), OSAKA_KEY: osaka()})
-    store = Tables(tmp_path)
-    watcher = Synchroniser(HUB, store, bucket)
-    assert watcher.look()
-    before = store.text("transport")
-    bucket.objects[OSAKA_KEY] = osaka(address="10.1.11.5")
-    watcher.look()
-    assert store.text("transport") == before
-    assert f"refused {OSAKA_KEY}: address: must be a branch's" in capsys.readouterr().err
-    watcher.look()
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    bucket.objects[OSAKA_KEY] = b"{"
+    follower.look()
+    assert f"refused {OSAKA_KEY}: must be JSON" in capsys.readouterr().err
+    follower.look()
     assert capsys.readouterr().err == "", "said once, not at every look"
-    bucket.objects[OSAKA_KEY] = osaka(users=["saburo@example.jp"], aliases={})
-    watcher.look()
-    assert "saburo@example.jp" in store.text("transport")
+    bucket.put(OSAKA)
+    follower.look()
     assert f"mended: refused {OSAKA_KEY}" in capsys.readouterr().out
 
 
-def test_nothing_is_fetched_again_that_did_not_change(tmp_path: Path) -> None:
-    bucket = Bucket({HOME_KEY: home(), OSAKA_KEY: osaka()})
-    watcher = Synchroniser(HUB, Tables(tmp_path), bucket)
-    watcher.look()
-    watcher.look()
-    assert sorted(bucket.fetched) == [OSAKA_KEY, HOME_KEY]
-
-
 def test_a_branch_that_goes_takes_its_people_along(tmp_path: Path) -> None:
-    bucket = Bucket({HOME_KEY: home(), OSAKA_KEY: osaka()})
-    store = Tables(tmp_path)
-    watcher = Synchroniser(HUB, store, bucket)
-    watcher.look()
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
     del bucket.objects[OSAKA_KEY]
-    watcher.look()
-    assert "jiro" not in store.text("transport") + store.text("aliases") + store.text("clients")
+    follower.look()
+    found = tables(tmp_path)
+    assert "jiro" not in found["transport"] + found["aliases"] + found["clients"]
+    assert alarms(tmp_path) == []
 
 
-def test_nothing_is_served_before_the_environment_s_own_part_has_come(tmp_path: Path) -> None:
-    watcher = Synchroniser(HUB, Tables(tmp_path), Bucket({OSAKA_KEY: osaka()}))
-    assert not watcher.look()
+@CONFIGS
+def test_nothing_is_served_before_the_own_part_has_come(config: Config, tmp_path: Path) -> None:
+    other = texts("branches/nagoya", users=["goro@example.jp"])
+    bucket = Bucket(other)
+    follower = follow(tmp_path, bucket, config)
+    assert not follower.look()
+    assert alarms(tmp_path) == [f"missing {config.required}: nothing to serve"]
+    bucket.put(HOME | OSAKA)
+    assert follower.look()
+    assert alarms(tmp_path) == []
+
+
+@CONFIGS
+def test_an_own_part_that_vanishes_stays_in_force(config: Config, tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, config)
+    follower.look()
+    before = tables(tmp_path)
+    del bucket.objects[config.required]
+    assert follower.look()
+    assert tables(tmp_path) == before
+    assert alarms(tmp_path) == [f"missing {config.required}: the last good one stays in force"]
+    bucket.put(HOME | OSAKA)
+    follower.look()
+    assert alarms(tmp_path) == []
 
 
 def test_the_last_good_state_is_on_disk(tmp_path: Path) -> None:
-    Synchroniser(HUB, Tables(tmp_path), Bucket({HOME_KEY: home(), OSAKA_KEY: osaka()})).look()
-    again = Synchroniser(HUB, Tables(tmp_path), Bucket({}))
+    follow(tmp_path, Bucket(HOME, OSAKA), HUB).look()
+    before = tables(tmp_path)
+    bucket = Bucket(HOME, OSAKA)
+    bucket.away = True
+    again = follow(tmp_path, bucket, HUB)
     assert set(again.parts) == {HOME_KEY, OSAKA_KEY}
+    assert again.look(), "a host that boots without the directory serves"
+    assert tables(tmp_path) == before
+
+
+def test_what_another_release_left_on_disk_is_fetched_again(tmp_path: Path) -> None:
+    store = Tables(tmp_path / "state")
+    store.keep(HOME_KEY, {"version": 1})
+    store.parts.joinpath("broken").write_text("{")
+    follower = follow(tmp_path, Bucket(HOME), HUB)
+    assert follower.parts == {}
+    assert follower.look()
+    assert "taro@example.jp" in tables(tmp_path)["transport"]
+
+
+@CONFIGS
+def test_while_s3_is_away_all_stays_and_the_newest_is_taken_on_return(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, config)
+    follower.look()
+    before = tables(tmp_path)
+    bucket.away = True
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    for now[0] in (1.0, watch.STALE_AFTER):
+        assert follower.look()
+        assert tables(tmp_path) == before
+        assert alarms(tmp_path) == [], "S3 is allowed a moment"
+    for now[0] in (watch.STALE_AFTER + 1, watch.ALARM_AFTER):
+        follower.look()
+        stale = tables(tmp_path).get("stale")
+        assert (config.role == "relay") == bool(stale and "DEFER_IF_REJECT" in stale)
+        assert alarms(tmp_path) == []
+    now[0] = watch.ALARM_AFTER + 1
+    follower.look()
+    [alarm] = alarms(tmp_path)
+    assert alarm.startswith("the directory does not answer: ")
+    bucket.away = False
+    follower.look()
+    assert alarms(tmp_path) == []
+    assert "goro@example.jp" in tables(tmp_path)["recipients"]
+    assert not tables(tmp_path).get("stale")
+
+
+def test_a_relay_is_out_of_date_until_its_first_look(tmp_path: Path) -> None:
+    bucket = Bucket(HOME)
+    follower = follow(tmp_path, bucket, RELAY)
+    follower.look()
+    follower.set_stale(True)
+    assert "DEFER_IF_REJECT" in tables(tmp_path)["stale"]
+    follower.look()
+    assert tables(tmp_path)["stale"] == ""
+
+
+def test_an_old_complaint_stays_while_s3_is_away(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    bucket.objects[OSAKA_KEY] = b"{"
+    follower.look()
+    before = alarms(tmp_path)
+    assert before
+    bucket.away = True
+    follower.look()
+    assert alarms(tmp_path) == before
+
+
+def test_one_object_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    bucket.unreadable = {OSAKA_KEY}
+    follower = follow(tmp_path, bucket, HUB)
+    assert follower.look()
+    assert "taro@example.jp" in tables(tmp_path)["transport"]
+    [alarm] = alarms(tmp_path)
+    assert alarm.startswith(f"refused {OSAKA_KEY}: cannot be fetched: ")
+    bucket.unreadable.clear()
+    follower.look()
+    assert "jiro@example.jp" in tables(tmp_path)["transport"]
+    assert alarms(tmp_path) == []
+
+
+def test_a_table_that_answers_wrongly_never_comes_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    before = tables(tmp_path)
+
+    def broken(_store: Tables, name: str, _prefix: str, _table: dict[str, str]) -> None:
+        raise Refused(f"table {name}: must answer as it was built, got 'x' for 'y'")
+
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Tables, "_build", broken)
+        follower.look()
+        assert tables(tmp_path) == before
+        assert any(a.startswith("not in force: table ") for a in alarms(tmp_path))
+    follower.look()
+    assert "goro@example.jp" in tables(tmp_path)["transport"]
+    assert alarms(tmp_path) == []
+
+
+def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    state = json.loads((tmp_path / "run" / "directory.json").read_text())
+    assert set(state["objects"]) == {HOME_KEY, OSAKA_KEY}
+    bucket.objects[OSAKA_KEY] = b"{"
+    follower.look()
+    assert json.loads((tmp_path / "run" / "directory.json").read_text()) == state
+
+
+def test_tables_change_in_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person becomes an alias of another: at no moment is an address without an answer."""
+    store = Tables(tmp_path)
+    store.install(
+        {
+            "transport": {"a@x": "virtual:", "b@x": "virtual:"},
+            "aliases": {},
+            "recipients": {"a@x": "OK", "b@x": "OK"},
+        }
+    )
+    seen = []
+
+    def replaced(source: str | Path, target: str | Path) -> None:
+        Path(source).rename(target)
+        if Path(target).suffix == ".cdb":
+            return
+        live = {name: store._live(name) or {} for name in ("transport", "aliases", "recipients")}
+        for address in live["recipients"]:
+            assert live["aliases"].get(address, address) in live["transport"], live
+        seen.append(Path(target).name)
+
+    monkeypatch.setattr("userdata.machine.gatepost_directory.store.os.replace", replaced)
+    store.install(
+        {
+            "transport": {"b@x": "virtual:", "c@x": "virtual:"},
+            "aliases": {"a@x": "c@x"},
+            "recipients": {"a@x": "OK", "b@x": "OK", "c@x": "OK"},
+        }
+    )
+    assert seen == ["transport", "aliases", "recipients", "transport"]
+    seen.clear()
+    store.install(
+        {
+            "transport": {"b@x": "virtual:"},
+            "aliases": {},
+            "recipients": {"b@x": "OK"},
+        }
+    )
+    assert seen == ["transport", "aliases", "recipients", "recipients", "aliases", "transport"]

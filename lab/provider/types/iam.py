@@ -1,6 +1,6 @@
-"""Roles, their policies and instance profiles.
+"""Managed policies, roles with policies of their own, and instance profiles.
 
-Registry pages: aws/iam/{role,rolepolicy,instanceprofile}.
+Registry pages: aws/iam/{policy,role,rolepolicy,instanceprofile}.
 """
 
 from __future__ import annotations
@@ -210,4 +210,69 @@ INSTANCE_PROFILE = Resource(
     delete=_delete_profile,
 )
 
-TYPES = (ROLE, ROLE_POLICY, INSTANCE_PROFILE)
+
+def _create_policy(aws: Aws, new: Values) -> str:
+    made = aws.iam.create_policy(
+        PolicyName=new["name"],
+        Path=new["path"],
+        PolicyDocument=new["policy"],
+        Description=new.get("description", ""),
+        Tags=tag_list(new.get("tags")),
+    )
+    return made["Policy"]["Arn"]
+
+
+def _read_policy(aws: Aws, identifier: str, _state: Values) -> Values | None:
+    policy = aws.iam.get_policy(PolicyArn=identifier)["Policy"]
+    version = policy["DefaultVersionId"]
+    found = aws.iam.get_policy_version(PolicyArn=identifier, VersionId=version)["PolicyVersion"]
+    return {
+        "arn": policy["Arn"],
+        "description": policy.get("Description") or None,
+        "name": policy["PolicyName"],
+        "path": policy["Path"],
+        "policy": json.dumps(found["Document"]),
+        "policyId": policy["PolicyId"],
+        "tags": tag_map(policy.get("Tags")),
+    }
+
+
+def _update_policy(aws: Aws, identifier: str, old: Values, new: Values, changed: set[str]) -> None:
+    """A new version; the former ones go, as a policy may have five (API, CreatePolicyVersion)."""
+    if "policy" in changed:
+        _drop_versions(aws, identifier)
+        aws.iam.create_policy_version(
+            PolicyArn=identifier, PolicyDocument=new["policy"], SetAsDefault=True
+        )
+    _retag(aws.iam.tag_policy, aws.iam.untag_policy, {"PolicyArn": identifier}, old, new)
+
+
+def _drop_versions(aws: Aws, identifier: str) -> None:
+    for version in aws.iam.list_policy_versions(PolicyArn=identifier)["Versions"]:
+        if not version["IsDefaultVersion"]:
+            aws.iam.delete_policy_version(PolicyArn=identifier, VersionId=version["VersionId"])
+
+
+def _delete_policy(aws: Aws, identifier: str, _state: Values) -> None:
+    _drop_versions(aws, identifier)
+    aws.iam.delete_policy(PolicyArn=identifier)
+
+
+MANAGED_POLICY = Resource(
+    token="aws:iam/policy:Policy",
+    named="name",
+    inputs={
+        "description": Property(replaces=True),
+        "name": Property(computed=True, replaces=True),
+        "path": Property(default="/", replaces=True),
+        "policy": POLICY,
+        "tags": TAGS,
+    },
+    outputs=("arn", "policyId"),
+    create=_create_policy,
+    read=_read_policy,
+    update=_update_policy,
+    delete=_delete_policy,
+)
+
+TYPES = (MANAGED_POLICY, ROLE, ROLE_POLICY, INSTANCE_PROFILE)

@@ -170,6 +170,7 @@ DESTINATIONS = {
 TARGETS = {
     "gatewayId": "GatewayId",
     "natGatewayId": "NatGatewayId",
+    "transitGatewayId": "TransitGatewayId",
     "vpcPeeringConnectionId": "VpcPeeringConnectionId",
     "networkInterfaceId": "NetworkInterfaceId",
 }
@@ -217,6 +218,7 @@ ROUTE = Resource(
         "natGatewayId": Property(),
         "networkInterfaceId": Property(),
         "routeTableId": Property(required=True, replaces=True),
+        "transitGatewayId": Property(),
         "vpcPeeringConnectionId": Property(),
     },
     outputs=("origin", "state"),

@@ -24,6 +24,9 @@ from lab.world.model import (
     Rule,
     SecurityGroup,
     Subnet,
+    TransitAttachment,
+    TransitRoute,
+    TransitTable,
     Vpc,
     World,
 )
@@ -292,4 +295,78 @@ def with_routes(world: World, table_id: str, *routes: Route) -> World:
             replace(table, routes=(*table.routes, *routes)) if table.id == table_id else table
             for table in world.route_tables
         ),
+    )
+
+
+GATEWAY, GATEWAY_TABLE = "tgw-000000000001", "tgw-rtb-0000000001"
+ATTACHED = {
+    MAIN: "tgw-attach-00000000001",
+    BRANCH: "tgw-attach-00000000002",
+    THIRD: "tgw-attach-00000000003",
+}
+OFFICE_ATTACHED = "tgw-attach-00000000009"
+
+
+def joined() -> World:
+    """The company with a Transit Gateway instead of peerings, and an office behind a VPN.
+
+    It is attached in the zone of the inside and of the branch; the DMZ is in another one. The
+    third's attachment is associated with no table.
+    """
+    world = company()
+    by_gateway = tuple(
+        replace(
+            table,
+            routes=tuple(
+                replace(each, kind="transit_gateway", target=GATEWAY)
+                if each.kind == "peering"
+                else each
+                for each in table.routes
+            ),
+        )
+        for table in world.route_tables
+    )
+    subnets = tuple(
+        replace(subnet, zone="b") if subnet.id == "subnet-dmz" else subnet
+        for subnet in world.subnets
+    )
+    homes = {MAIN: "subnet-inside", BRANCH: "subnet-branch", THIRD: "subnet-third"}
+    attachments = tuple(
+        TransitAttachment(
+            id=attachment,
+            gateway=GATEWAY,
+            kind="vpc",
+            resource=vpc,
+            subnets=(homes[vpc],),
+            table=None if vpc == THIRD else GATEWAY_TABLE,
+        )
+        for vpc, attachment in ATTACHED.items()
+    )
+    office = TransitAttachment(
+        id=OFFICE_ATTACHED,
+        gateway=GATEWAY,
+        kind="vpn",
+        resource="vpn-1",
+        subnets=(),
+        table=GATEWAY_TABLE,
+    )
+    known = {
+        "10.0.0.0/16": ATTACHED[MAIN],
+        "10.1.0.0/16": ATTACHED[BRANCH],
+        "10.2.0.0/16": ATTACHED[THIRD],
+        "10.1.9.0/24": None,
+        "10.9.0.0/16": OFFICE_ATTACHED,
+    }
+    table = TransitTable(
+        id=GATEWAY_TABLE,
+        gateway=GATEWAY,
+        routes=tuple(TransitRoute(destination=d, attachment=a) for d, a in known.items()),
+    )
+    return replace(
+        world,
+        subnets=subnets,
+        route_tables=by_gateway,
+        peerings=(),
+        transit_attachments=(*attachments, office),
+        transit_tables=(table,),
     )

@@ -15,7 +15,8 @@ from lab.provider.registry import RESOURCES
 
 PROGRAM = Path(__file__).with_name("programs") / "everything.py"
 ACLS = {"acl-tcp", "acl-icmp", "acl-all", "acl-subnet"}
-REPLACED = {"other", "replaced", "peering", "peered", "kept-address", *ACLS}
+ROUTES = {"to-transit", "transit-route"}
+REPLACED = {"other", "replaced", "peering", "peered", "kept-address", *ACLS, *ROUTES}
 """Names whose second version forces a replacement; the others are updated in place."""
 SIGNING = {
     "aws:route53/keySigningKey:KeySigningKey",
@@ -52,14 +53,23 @@ def leftovers(client: Callable[[str], Any]) -> list[Any]:
         *ec2.describe_volumes()["Volumes"],
         *ec2.describe_key_pairs()["KeyPairs"],
         *ec2.describe_instance_connect_endpoints()["InstanceConnectEndpoints"],
+        *ec2.describe_transit_gateways()["TransitGateways"],
+        *ec2.describe_transit_gateway_attachments()["TransitGatewayAttachments"],
+        *[g for g in ec2.describe_customer_gateways()["CustomerGateways"] if alive(g)],
+        *[v for v in ec2.describe_vpn_connections()["VpnConnections"] if alive(v)],
         *instances,
         *own_keys(client("kms")),
         *client("iam").list_roles()["Roles"],
+        *client("iam").list_policies(Scope="Local")["Policies"],
         *client("iam").list_instance_profiles()["InstanceProfiles"],
         *client("route53").list_hosted_zones()["HostedZones"],
         *s3.list_buckets()["Buckets"],
         *ssm.describe_parameters()["Parameters"],
     ]
+
+
+def alive(item: dict[str, Any]) -> bool:
+    return item["State"] != "deleted"
 
 
 def own_keys(kms: Any) -> list[Any]:
@@ -75,9 +85,8 @@ def own_keys(kms: Any) -> list[Any]:
 def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], Any]) -> None:
     text = PROGRAM.read_text()
     project.write_file("__main__.py", text)
-    project.write_file(
-        "everything_storage.py", PROGRAM.with_name("everything_storage.py").read_text()
-    )
+    for module in ("everything_storage.py", "everything_transit.py"):
+        project.write_file(module, PROGRAM.with_name(module).read_text())
 
     preview = project.engine.preview("dev")
     assert not leftovers(client)
@@ -99,6 +108,10 @@ def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], A
         "peerings": True,
         "routes": [["0.0.0.0/0", True, False], ["10.2.0.0/16", False, True]],
     }
+    assert created.outputs["attached"] == 1
+    assert set(created.outputs["transit"]) >= {"10.1.0.0/16"}
+    assert len(created.outputs["key"]) == 32
+    assert created.outputs["key"] not in state_of(project)
     check_instance(client, word="first", address=created.outputs["address"])
     check_records(client, word="first")
     check_acl(client, subnets=1, rules={"6": "25-25", "1": "3/4", "-1": "allow"})
@@ -121,6 +134,12 @@ def test_every_type_lives_its_whole_life(project: Any, client: Callable[[str], A
     destroyed = project.engine.destroy("dev")
     assert destroyed.deleted == created.created
     assert leftovers(client) == []
+
+
+def state_of(project: Any) -> str:
+    """What Pulumi keeps of the stack, secrets encrypted."""
+    [file] = (project.state / "pulumi" / ".pulumi" / "stacks").rglob("dev.json")
+    return file.read_text()
 
 
 def check_instance(client: Callable[[str], Any], word: str, address: str) -> None:

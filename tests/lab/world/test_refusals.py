@@ -8,7 +8,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from lab.world import dns, networks
+from lab.world import dns, networks, transit
 from lab.world.machines import read_instances
 from lab.world.read import WorldError
 from lab.world.volumes import read_volumes
@@ -35,17 +35,71 @@ def stubbed(service: str, *more: tuple[str, dict[str, Any]], **answers: dict[str
     return client
 
 
-def test_a_route_to_a_transit_gateway() -> None:
+def test_a_route_to_a_local_gateway() -> None:
     route = {
         "DestinationCidrBlock": "10.9.0.0/16",
-        "TransitGatewayId": "tgw-1",
+        "LocalGatewayId": "lgw-1",
         "State": "active",
         "Origin": "CreateRoute",
     }
     table = {"RouteTableId": "rtb-1", "VpcId": "vpc-1", "Routes": [route], "Associations": []}
     ec2 = stubbed("ec2", describe_route_tables={"RouteTables": [table]})
-    with pytest.raises(WorldError, match=r"rtb-1, route to 10\.9\.0\.0/16.*tgw-1"):
+    with pytest.raises(WorldError, match=r"rtb-1, route to 10\.9\.0\.0/16.*lgw-1"):
         networks.read_route_tables(ec2)
+
+
+ATTACHMENT = {
+    "TransitGatewayAttachmentId": "tgw-attach-1",
+    "TransitGatewayId": "tgw-1",
+    "ResourceType": "direct-connect-gateway",
+    "ResourceId": "dx-1",
+}
+
+
+def test_a_direct_connect_gateway_on_a_transit_gateway() -> None:
+    ec2 = stubbed(
+        "ec2",
+        describe_transit_gateway_vpc_attachments={"TransitGatewayVpcAttachments": []},
+        describe_transit_gateway_attachments={"TransitGatewayAttachments": [ATTACHMENT]},
+    )
+    with pytest.raises(WorldError, match="tgw-attach-1 is a direct-connect-gateway"):
+        transit.read_transit_attachments(ec2)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"Routes": [], "AdditionalRoutesAvailable": True}, "tgw-rtb-1 has more routes"),
+        (
+            {
+                "Routes": [
+                    {
+                        "DestinationCidrBlock": "10.9.0.0/16",
+                        "State": "active",
+                        "TransitGatewayAttachments": [
+                            {"TransitGatewayAttachmentId": "a"},
+                            {"TransitGatewayAttachmentId": "b"},
+                        ],
+                    }
+                ]
+            },
+            r"tgw-rtb-1, route to 10\.9\.0\.0/16.*leads to 2",
+        ),
+    ],
+)
+def test_a_transit_table_that_one_cannot_read_as_a_whole(answer: dict[str, Any], said: str) -> None:
+    table = {
+        "TransitGatewayRouteTableId": "tgw-rtb-1",
+        "TransitGatewayId": "tgw-1",
+        "State": "available",
+    }
+    ec2 = stubbed(
+        "ec2",
+        describe_transit_gateway_route_tables={"TransitGatewayRouteTables": [table]},
+        search_transit_gateway_routes=answer,
+    )
+    with pytest.raises(WorldError, match=said):
+        transit.read_transit_tables(ec2)
 
 
 def test_a_private_nat_gateway() -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import everything_storage
+import everything_transit
 import pulumi
 import pulumi_aws as aws
 
@@ -341,6 +342,7 @@ aws.ec2.EipDomainName(
 )
 
 stored = everything_storage.declare(WORD, SECOND, options)
+everything_transit.declare(WORD, SECOND, options, vpc, tables[1].id)
 invoke = pulumi.InvokeOptions(provider=provider)
 pulumi.export("account", aws.get_caller_identity(opts=invoke).account_id)
 pulumi.export("region", aws.get_region(opts=invoke).region)

@@ -1,4 +1,4 @@
-"""Every resource type of S3 and SSM, for everything.py."""
+"""Every resource type of S3 and SSM and a managed policy, for everything.py."""
 
 import json
 from typing import Any
@@ -10,6 +10,18 @@ import pulumi_aws as aws
 def declare(word: str, second: bool, options: pulumi.ResourceOptions) -> aws.s3.BucketObjectv2:
     """The first or the second version of each; returns the object that is stored."""
     tags: dict[str, Any] = {"Name": word}
+    aws.iam.Policy(
+        "managed",
+        name="managed",
+        policy=json.dumps(
+            {
+                "Version": "2012-10-17",
+                "Statement": [{"Effect": "Allow", "Action": f"s3:{word}", "Resource": "*"}],
+            }
+        ),
+        tags=tags,
+        opts=options,
+    )
     bucket = aws.s3.Bucket("bucket", force_destroy=True, tags=tags, opts=options)
     aws.s3.BucketVersioning(
         "versioning",

@@ -1,0 +1,156 @@
+"""`python -m benchmarks.branches [--count N]`: what a branch costs beside many others.
+
+Deploys generated branches one after another by the real engine into the emulator; no machine is
+booted. It tells the time of `up` of the last branch against the first, and how much of it is the
+emulator's: there more objects make every answer slower, as they do not at AWS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli import branch
+from cli.commands import PROJECT
+from cli.words import table
+from lab.engine.build import ensure_engine
+from lab.engine.deploy import Engine
+from lab.engine.project import mirror
+from lab.reality import aws_environment
+from lab.session import cache_folder
+from lab.stackfile import image_architectures, region, stack_file
+from lab.waiting import wait_for
+
+ENVIRONMENT = "dev"
+REPEATS = 3
+"""Branches that are timed at either end; the median counts."""
+QUOTAS = "vpcs=1000,internet_gateways=1000,elastic_ips=200,transit_gateways=5"
+"""What a company with so many branches has asked AWS for."""
+START_LIMIT = 60.0
+"""Seconds for the emulator to answer."""
+
+
+def measure(folder: Path, count: int) -> dict[str, float]:
+    """Seconds of `up`, and of the emulator's processor, for the first and the last branches."""
+    project = folder / "project"
+    stacks = generate(project, count)
+    with emulator(folder, project) as (endpoint, process):
+        engine = Engine(
+            engine=ensure_engine(cache_folder(), lambda _: None),
+            state=folder / "state",
+            project=project,
+            endpoint=endpoint,
+            region=region(project, [ENVIRONMENT]),
+        )
+        engine.up(ENVIRONMENT)
+        # The first run of all fills caches, and is not counted.
+        engine.up(stacks[0])
+        first = [_timed(engine, stack, process) for stack in stacks[1 : 1 + REPEATS]]
+        if between := stacks[1 + REPEATS : -REPEATS]:
+            engine.up_all(between)
+        last = [_timed(engine, stack, process) for stack in stacks[-REPEATS:]]
+        changed = engine.up(ENVIRONMENT).changes
+        refreshed = engine.up(ENVIRONMENT, refresh=True).changes
+    if changed or refreshed:
+        raise SystemExit(f"the branches changed their environment: {changed or refreshed}")
+    return {
+        "up, first branches": statistics.median(seconds for seconds, _ in first),
+        "up, last branches": statistics.median(seconds for seconds, _ in last),
+        "emulator, first branches": statistics.median(cpu for _, cpu in first),
+        "emulator, last branches": statistics.median(cpu for _, cpu in last),
+    }
+
+
+def generate(project: Path, count: int) -> list[str]:
+    """A copy of the project with `count` branches of `dev`, which joins them by a Transit Gateway;
+    their stacks."""
+    mirror(PROJECT, project)
+    for path in (project / "stacks").glob(f"Pulumi.{ENVIRONMENT}-*.yaml"):
+        path.unlink()
+    file = stack_file(project, ENVIRONMENT)
+    key = "  gatepost:environment:\n"
+    file.write_text(file.read_text().replace(key, f"{key}    branch_link: transit-gateway\n"))
+    names = [f"branch-{number}" for number in range(1, count + 1)]
+    for name in names:
+        arguments = argparse.Namespace(
+            name=name,
+            environment=ENVIRONMENT,
+            host=f"{name}.example.jp",
+            network=None,
+            gateway=None,
+            address=None,
+        )
+        for path, text in branch.files(arguments, project).items():
+            path.write_text(text.replace("users: []", f"users: [someone.{name}@example.jp]"))
+    return [f"{ENVIRONMENT}-{name}" for name in names]
+
+
+@contextmanager
+def emulator(folder: Path, project: Path) -> Generator[tuple[str, int]]:
+    """A running emulator: its URL and its process."""
+    port_file, images = folder / "emulator.port", folder / "images.json"
+    images.write_text(json.dumps(image_architectures(project)))
+    command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
+    environment = {**os.environ, **aws_environment(region(project, [ENVIRONMENT]))}
+    process = subprocess.Popen(
+        [*command, "--images-file", str(images)],
+        env={**environment, "GATEPOST_EMULATOR_QUOTAS": QUOTAS},
+        cwd=PROJECT,
+    )
+    try:
+        if not wait_for(port_file.exists, START_LIMIT):
+            raise SystemExit("the AWS emulator did not start")
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}", process.pid
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _timed(engine: Engine, stack: str, emulator: int) -> tuple[float, float]:
+    """Seconds of one `up`, and of the emulator's processor within."""
+    used, begun = _processor(emulator), time.monotonic()
+    engine.up(stack)
+    return time.monotonic() - begun, _processor(emulator) - used
+
+
+def _processor(process: int) -> float:
+    """Seconds of processor time that a process has used (proc_pid_stat(5), utime and stime)."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main(argv: list[str] | None = None, say: Callable[[str], None] = print) -> None:
+    """Print the seconds and the two ratios."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.branches", description=__doc__)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    if arguments.count <= 2 * REPEATS:
+        parser.error(f"--count: must be more than {2 * REPEATS}, got {arguments.count}")
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(Path(folder), arguments.count)
+    whole, emulated = (found[f"{what}, last branches"] for what in ("up", "emulator"))
+    before, emulated_before = (found[f"{what}, first branches"] for what in ("up", "emulator"))
+    ratios = {
+        f"up of branch {arguments.count} / of the first": whole / before,
+        "the same without the emulator": (whole - emulated) / (before - emulated_before),
+    }
+    if arguments.json:
+        say(json.dumps({"seconds": found, "ratios": ratios}))
+        return
+    say(table([["what", "seconds"], *([name, f"{value:.2f}"] for name, value in found.items())]))
+    say("")
+    say(table([["ratio", ""], *([name, f"{value:.2f}"] for name, value in ratios.items())]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`gatepost branch policy` and `gatepost branch files`: from a stack file and AWS's state."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import yaml
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cli.words import complain
+from lab.stackfile import stack_file
+from model import contract, principal
+from model.contract import Contract
+from model.fields import SettingsError
+from model.principal import STACK
+from model.settings import Office
+from stacks.settings import load_branch_people, load_office
+from userdata import office
+
+
+def policy(arguments: argparse.Namespace, project: Path) -> int:
+    """Print the IAM policy of the principal that deploys a branch or an office, as JSON."""
+    try:
+        kind, raw = _settings(project, arguments.stack)
+        terms = _contract(raw["environment"], raw["region"])
+    except (SettingsError, BotoCoreError, ClientError) as error:
+        complain(f"branch policy: {error}")
+        return 1
+    made = {"branch": principal.branch_policy, "office": principal.office_policy}[kind]
+    print(json.dumps(made(terms, raw["name"]), indent=2))
+    return 0
+
+
+def files(arguments: argparse.Namespace, project: Path) -> int:
+    """Write what the administrator of an office needs into a folder that is new or empty."""
+    try:
+        kind, raw = _settings(project, arguments.stack)
+        if kind != "office":
+            raise SettingsError([f"stack {arguments.stack}: only an office has files, got {kind}"])
+        settings = load_office(raw)
+        terms = _contract(settings.environment, settings.region)
+        made = _office_files(arguments.stack, settings, terms)
+        _write(arguments.out, made)
+    except (SettingsError, FileExistsError, BotoCoreError, ClientError) as error:
+        complain(f"branch files: {error}")
+        return 1
+    print(f"{len(made)} files in {arguments.out}; begin with README.md")
+    return 0
+
+
+def _settings(project: Path, stack: str) -> tuple[str, dict[str, Any]]:
+    """The kind of a branch's or an office's stack, and its raw settings."""
+    config = yaml.safe_load(stack_file(project, stack).read_text())["config"]
+    for kind in ("branch", "office"):
+        if raw := config.get(f"gatepost:{kind}"):
+            return kind, raw
+    raise SettingsError([f"stack {stack}: must be a branch or an office"])
+
+
+def _contract(environment: str, region: str) -> Contract:
+    name = contract.parameter_name(environment)
+    ssm = boto3.client("ssm", region_name=region)
+    return contract.from_json(ssm.get_parameter(Name=name)["Parameter"]["Value"], name)
+
+
+def _office_files(stack: str, settings: Office, terms: Contract) -> dict[str, str]:
+    people, problems = load_branch_people(settings, tuple(terms.domains), terms.alias_domains)
+    if problems or people is None:
+        raise SettingsError(problems)
+    connection, tunnels = _vpn(stack, settings.region)
+    return office.files(settings, terms, people, connection=connection, tunnels=tunnels)
+
+
+def _vpn(stack: str, region: str) -> tuple[str, list[str]]:
+    """The id of a stack's VPN connection, and AWS's ends of its tunnels; never a key."""
+    ec2 = boto3.client("ec2", region_name=region)
+    only = [
+        {"Name": f"tag:{STACK}", "Values": [stack]},
+        {"Name": "state", "Values": ["pending", "available"]},
+    ]
+    found = ec2.describe_vpn_connections(Filters=only)["VpnConnections"]
+    if len(found) != 1:
+        raise SettingsError(
+            [f"stack {stack}: must have one VPN connection, got {len(found)}; pulumi up it first"]
+        )
+    tunnels = found[0]["Options"]["TunnelOptions"]
+    return found[0]["VpnConnectionId"], [tunnel["OutsideIpAddress"] for tunnel in tunnels]
+
+
+def _write(folder: Path, made: dict[str, str]) -> None:
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: name a new folder")
+    for name, text in made.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

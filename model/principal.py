@@ -1,0 +1,255 @@
+"""What whoever deploys a branch may do in the environment's account, as IAM policy documents.
+
+AWS gives everything that a stack makes the stack's tag, and lets most calls be narrowed by it:
+`aws:RequestTag` on what is made, `aws:ResourceTag` on what is there. What has no such key is
+narrowed by its name or id. docs/decisions/branch-principal.md says what that still allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from model import contract, directory
+from model.contract import Contract
+from model.settings import TRANSIT_GATEWAY, stack_name
+
+STACK = "gatepost:stack"
+"""The tag, on everything, that tells whose it is."""
+
+Document = dict[str, Any]
+
+LIMIT = 6_144
+"""Characters of a managed policy, white space not counted ("IAM and AWS STS quotas")."""
+
+MADE = (
+    "AllocateAddress",
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "CreateInstanceConnectEndpoint",
+    "CreateInternetGateway",
+    "CreateNatGateway",
+    "CreateRouteTable",
+    "CreateSecurityGroup",
+    "CreateSubnet",
+    "CreateVolume",
+    "CreateVpc",
+    "CreateVpcEndpoint",
+    "ImportKeyPair",
+    "RunInstances",
+)
+"""What a branch calls to make its own network and server, each with the stack's tag."""
+PEERING_MADE = ("CreateVpcPeeringConnection",)
+TRANSIT_MADE = ("CreateTransitGatewayVpcAttachment",)
+OFFICE_MADE = ("CreateCustomerGateway", "CreateVpnConnection")
+
+LOOKS = (
+    "ec2:Describe*",
+    "ec2:GetManagedPrefixListEntries",
+    "ec2:SearchTransitGatewayRoutes",
+    "kms:ListAliases",
+    "servicequotas:GetAWSDefaultServiceQuota",
+    "servicequotas:GetServiceQuota",
+    "sts:GetCallerIdentity",
+)
+"""Calls that only read, and that AWS does not narrow to a resource, or that a branch makes before
+it knows one."""
+
+
+def branch_policy(terms: Contract, name: str) -> Document:
+    """The policy of the principal that deploys the branch `name`."""
+    stack = stack_name(terms.environment, name)
+    transit = terms.branch_link == TRANSIT_GATEWAY
+    made = [*MADE, *(TRANSIT_MADE if transit else PEERING_MADE)]
+    return _document(
+        *_common(terms, name),
+        *_own(terms, stack, made),
+        # A VPC comes with a default group without tags, which the stack takes over and empties; a
+        # root volume is tagged once its instance is there.
+        _adopted(terms, stack, "security-group", "volume"),
+        _statement(
+            "Empty",
+            ["ec2:RevokeSecurityGroup*gress"],
+            [_ec2(terms, "security-group*/*")],
+            _UNTAGGED,
+        ),
+        _statement("Launch", ["ec2:RunInstances"], [_ec2(terms, "network-interface/*"), _IMAGES]),
+        *(_transit(terms) if transit else _peering(terms)),
+        *_roles(terms, stack),
+        *_keys(terms, stack),
+    )
+
+
+def office_policy(terms: Contract, name: str) -> Document:
+    """The policy of the principal that deploys the office `name`, which is not on AWS."""
+    stack = stack_name(terms.environment, name)
+    return _document(
+        *_common(terms, name),
+        *_own(terms, stack, OFFICE_MADE),
+        # A VPN comes with an attachment without tags.
+        _adopted(terms, stack, "transit-gateway-attachment"),
+        _statement(
+            "Join",
+            ["ec2:CreateVpnConnection"],
+            [_ec2(terms, f"transit-gateway/{terms.transit_gateway}")],
+        ),
+        _statement(
+            "Route",
+            ["ec2:CreateTransitGatewayRoute", "ec2:DeleteTransitGatewayRoute"],
+            [
+                _ec2(terms, f"transit-gateway-route-table/{terms.transit_routes}"),
+                _ec2(terms, "transit-gateway-attachment/*"),
+            ],
+        ),
+    )
+
+
+def machine_boundary(bucket: str) -> Document:
+    """What the role of a branch's machine can be allowed at most, whatever its own policy says."""
+    prefix = directory.branch_owner("")
+    keys = [f"{kind}{prefix}*" for kind in (directory.PEOPLE, directory.SOFTWARE)]
+    return _document(
+        _statement("Read", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{key}" for key in keys])
+    )
+
+
+_IMAGES = "arn:aws:ec2:*::image/*"
+_UNTAGGED: Document = {"Null": {f"aws:ResourceTag/{STACK}": "true"}}
+
+
+def _common(terms: Contract, name: str) -> list[Document]:
+    owner = directory.branch_owner(name)
+    objects = [
+        f"{directory.ADDRESSES}{owner}.json",
+        directory.people_key(owner),
+        f"{directory.SOFTWARE}{owner}/*",
+    ]
+    parameter = contract.parameter_name(terms.environment)
+    return [
+        _statement("Look", LOOKS, ["*"]),
+        _statement("Contract", ["ssm:GetParameter"], [_arn(terms, "ssm", f"parameter{parameter}")]),
+        _statement(
+            "Directory",
+            [f"s3:{verb}Object{what}" for verb in ("Get", "Put") for what in ("", "Tagging")]
+            + ["s3:DeleteObject"],
+            [f"arn:aws:s3:::{terms.directory}/{key}" for key in objects],
+        ),
+    ]
+
+
+def _own(terms: Contract, stack: str, made: Sequence[str]) -> list[Document]:
+    """To make what bears the stack's tag, and to do with that whatever one likes."""
+    requested = {"StringEquals": {f"aws:RequestTag/{STACK}": stack}}
+    return [
+        _statement("Make", [f"ec2:{call}" for call in made], ["*"], requested),
+        _statement(
+            "Tag",
+            ["ec2:CreateTags"],
+            [_ec2(terms, "*")],
+            {"StringEquals": {f"aws:RequestTag/{STACK}": stack, "ec2:CreateAction": list(made)}},
+        ),
+        _statement(
+            "Own",
+            ["ec2:*"],
+            [_ec2(terms, "*")],
+            {"StringEquals": {f"aws:ResourceTag/{STACK}": stack}},
+        ),
+    ]
+
+
+def _adopted(terms: Contract, stack: str, *kinds: str) -> Document:
+    """To put the stack's tag on what has come without one."""
+    requested = {"StringEquals": {f"aws:RequestTag/{STACK}": stack}}
+    resources = [_ec2(terms, f"{kind}/*") for kind in kinds]
+    return _statement("Adopt", ["ec2:CreateTags"], resources, _UNTAGGED | requested)
+
+
+def _peering(terms: Contract) -> list[Document]:
+    """The environment's side of a peering, and the routes of the one table."""
+    return [
+        _statement(
+            "Peer",
+            ["ec2:CreateVpcPeeringConnection", "ec2:AcceptVpcPeeringConnection"],
+            [_ec2(terms, f"vpc/{terms.vpc}")],
+        ),
+        _statement(
+            "Route",
+            ["ec2:CreateRoute", "ec2:DeleteRoute", "ec2:ReplaceRoute"],
+            [_ec2(terms, f"route-table/{terms.route_table}")],
+        ),
+    ]
+
+
+def _transit(terms: Contract) -> list[Document]:
+    """To attach a VPC: its route follows by itself."""
+    gateway = _ec2(terms, f"transit-gateway/{terms.transit_gateway}")
+    return [_statement("Join", ["ec2:CreateTransitGatewayVpcAttachment"], [gateway])]
+
+
+def _roles(terms: Contract, stack: str) -> list[Document]:
+    """The server's role, within the environment's boundary.
+
+    Without the boundary whoever may write a role's policy and give the role to an instance could
+    do anything in the account.
+    """
+    roles = f"arn:aws:iam::{terms.account}:role/gatepost-{stack}-*"
+    profiles = f"arn:aws:iam::{terms.account}:instance-profile/gatepost-{stack}-*"
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": terms.boundary}}
+    passed = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    return [
+        _statement("Role", ["iam:CreateRole", "iam:PutRolePolicy"], [roles], bounded),
+        _statement(
+            "RoleUpkeep",
+            [
+                "iam:DeleteRole",
+                "iam:DeleteRolePolicy",
+                "iam:Get*",
+                "iam:List*",
+                "iam:TagRole",
+                "iam:UntagRole",
+                "iam:UpdateAssumeRolePolicy",
+            ],
+            [roles],
+        ),
+        _statement("Pass", ["iam:PassRole"], [roles], passed),
+        _statement("Profile", ["iam:*InstanceProfile*"], [profiles]),
+    ]
+
+
+def _keys(terms: Contract, stack: str) -> list[Document]:
+    """The key of its volumes."""
+    keys, aliases = _arn(terms, "kms", "key/*"), _arn(terms, "kms", f"alias/gatepost-{stack}-*")
+    tagged = {"StringEquals": {f"aws:ResourceTag/{STACK}": stack}}
+    requested = {"StringEquals": {f"aws:RequestTag/{STACK}": stack}}
+    return [
+        _statement("Key", ["kms:CreateKey", "kms:TagResource"], ["*"], requested),
+        _statement("OwnKey", ["kms:*"], [keys], tagged),
+        _statement("Alias", ["kms:*Alias"], [aliases]),
+    ]
+
+
+def _document(*statements: Document) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _statement(
+    sid: str,
+    actions: Sequence[str],
+    resources: Sequence[str],
+    condition: Document | None = None,
+) -> Document:
+    statement: Document = {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": sorted(actions),
+        "Resource": list(resources),
+    }
+    return statement | ({"Condition": condition} if condition else {})
+
+
+def _ec2(terms: Contract, resource: str) -> str:
+    return _arn(terms, "ec2", resource)
+
+
+def _arn(terms: Contract, service: str, resource: str) -> str:
+    return f"arn:aws:{service}:{terms.region}:{terms.account}:{resource}"

@@ -1,0 +1,201 @@
+"""One host's view of the directory, brought up to date a look at a time."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
+from .store import Reports, Store
+from .tables import derive, stale_table
+
+AWAY = (BotoCoreError, ClientError)
+"""S3 does not answer, or answers with an error."""
+STALE_AFTER = 30.0
+"""Seconds without an answer after which a relay takes its tables for out of date."""
+ALARM_AFTER = 180.0
+"""Seconds without an answer after which that is an alarm: S3 is allowed a moment."""
+
+
+class Synchroniser:
+    """Keeps the tables of one host; `look` brings them up to date once."""
+
+    def __init__(self, config: Config, store: Store, reports: Reports, s3: Any) -> None:
+        self.config = config
+        self.store = store
+        self.reports = reports
+        self.s3 = s3
+        self.parts, wrong = store.load()
+        self.tags: dict[str, str] = {}
+        """The entity tag of each object as it was last looked at, taken or refused."""
+        self.taken: dict[str, str] = {}
+        """The same of what is in force."""
+        self.refused: dict[str, str] = {}
+        self.derived: set[str] = {f"refused {name}: {reason}" for name, reason in wrong.items()}
+        self.missing = False
+        self.applied = False
+        self.answered = time.monotonic()
+        self.said: set[str] = set()
+
+    def look(self) -> bool:
+        """Take what changed and put it in force; True once there is something to serve.
+
+        Where S3 does not answer, the last good state stays, and the relay is told that it may be
+        out of date; that is said at once, and an alarm after some minutes.
+        """
+        try:
+            changed = self._fetch_changes()
+        except AWAY as error:
+            self._say(self._complaints(), f"the directory does not answer: {error}")
+            if self._silence() > STALE_AFTER:
+                self.set_stale(True)
+            return self.store.ready.exists()
+        self.answered = time.monotonic()
+        if changed or not self.applied:
+            self.applied = self._apply()
+        else:
+            self.set_stale(False)
+        self._say(self._complaints())
+        return self.store.ready.exists()
+
+    def set_stale(self, stale: bool) -> None:
+        """Have a relay say 450 instead of 550 to addresses that it does not know."""
+        if self.config.role == "relay":
+            self.store.install({"stale": stale_table(self.config.domains, stale=stale)})
+
+    def _silence(self) -> float:
+        """Seconds since S3 has answered."""
+        return time.monotonic() - self.answered
+
+    def _complaints(self) -> set[str]:
+        found = {f"refused {show(key)}: {reason}" for key, reason in self.refused.items()}
+        if self.missing:
+            key = self.config.required
+            kept = "the last good one stays in force" if key in self.parts else "nothing to serve"
+            found.add(f"missing {key}: {kept}")
+        return found | self.derived
+
+    def _fetch_changes(self) -> bool:
+        """Fetch what is new; whether the objects in force changed."""
+        if not self.config.prefix:
+            return self._fetch_own()
+        seen = self._list()
+        self.missing = self.config.required not in seen
+        changed = [
+            self._take(key, tag)
+            for key, (tag, size) in seen.items()
+            if self._wanted(key, tag, size)
+        ]
+        return any([*changed, *(self._forget(key) for key in self._gone(set(seen)))])
+
+    def _list(self) -> dict[str, tuple[str, int]]:
+        """Entity tag and size of every object under this host's prefix, by key."""
+        pages = self.s3.get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=self.config.bucket, Prefix=self.config.prefix)
+        return {
+            item["Key"]: (item["ETag"], item["Size"])
+            for page in found
+            for item in page.get("Contents", [])
+        }
+
+    def _wanted(self, key: str, tag: str, size: int) -> bool:
+        """Whether an object has to be fetched; what is refused by name or size is not."""
+        if self.tags.get(key) == tag:
+            return False
+        try:
+            check_key(key)
+            if size > LARGEST_OBJECT:
+                raise Refused(f"must be at most {LARGEST_OBJECT} bytes, got {size}")
+        except Refused as reason:
+            self.tags[key] = tag
+            self.refused[key] = str(reason)
+            return False
+        return True
+
+    def _take(self, key: str, tag: str) -> bool:
+        """Fetch one object, and take it or refuse it; a failure to fetch is tried again."""
+        try:
+            answer = self.s3.get_object(Bucket=self.config.bucket, Key=key)
+        except ClientError as error:
+            self.refused[key] = f"cannot be fetched: {error}"
+            return False
+        return self._judge(key, answer)
+
+    def _judge(self, key: str, answer: dict[str, Any]) -> bool:
+        """Take a fetched object, or refuse it and leave its last good state in force."""
+        body = answer["Body"].read(LARGEST_OBJECT + 1)
+        self.tags[key] = answer["ETag"]
+        try:
+            part = parse(key, body, self.config)
+        except Refused as reason:
+            self.refused[key] = str(reason)
+            return False
+        self.refused.pop(key, None)
+        self.taken[key] = answer["ETag"]
+        self.parts[key] = part
+        self.store.keep(key, part)
+        return True
+
+    def _fetch_own(self) -> bool:
+        """A branch's server may read one object only, and asks for that by its entity tag."""
+        key = self.config.required
+        known = {"IfNoneMatch": self.tags[key]} if key in self.tags else {}
+        try:
+            answer = self.s3.get_object(Bucket=self.config.bucket, Key=key, **known)
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in ("304", "NotModified"):
+                return False
+            if code not in ("NoSuchKey", "404"):
+                raise
+            self.tags.pop(key, None)
+            self.missing = True
+            return False
+        self.missing = False
+        return self._judge(key, answer)
+
+    def _gone(self, seen: set[str]) -> set[str]:
+        return (set(self.parts) | set(self.tags) | set(self.refused)) - seen
+
+    def _forget(self, key: str) -> bool:
+        """Let go of an object that is gone, unless nothing works without it."""
+        for known in (self.tags, self.refused):
+            known.pop(key, None)
+        if key == self.config.required or key not in self.parts:
+            return False
+        del self.parts[key]
+        self.taken.pop(key, None)
+        self.store.keep(key, None)
+        return True
+
+    def _apply(self) -> bool:
+        """Derive the tables and put them in force; whether that went well."""
+        if self.config.required not in self.parts:
+            return False
+        tables, conflicts = derive(self.parts, self.config)
+        self.derived = {f"conflict: {conflict}" for conflict in conflicts}
+        try:
+            changed = self.store.install(tables)
+        except Refused as reason:
+            self.derived.add(f"not in force: {reason}")
+            return False
+        self.store.ready.touch()
+        self.reports.in_force(self.taken, time.time())
+        if changed:
+            said = ", ".join(f"{name} ({len(tables[name])})" for name in changed)
+            print(f"in force: {said}", flush=True)
+        return True
+
+    def _say(self, complaints: set[str], away: str = "") -> None:
+        """Say what is wrong when it begins, and when it ends; show it as long as it lasts."""
+        alarms = complaints | ({away} if away and self._silence() > ALARM_AFTER else set())
+        complaints = complaints | ({away} if away else set())
+        for complaint in sorted(complaints - self.said):
+            print(complaint, file=sys.stderr, flush=True)
+        for complaint in sorted(self.said - complaints):
+            print(f"mended: {complaint}", flush=True)
+        self.said = complaints
+        self.reports.alarms(alarms)
