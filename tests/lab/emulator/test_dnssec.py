@@ -9,6 +9,7 @@ from typing import Any
 import dns.dnssec
 import dns.rdata
 import pytest
+from dns.rdtypes.ANY.DNSKEY import DNSKEY
 
 from components.dnssec import key_policy
 from lab.emulator.dnssec import SERVICE
@@ -64,6 +65,7 @@ def test_the_ds_record_is_that_of_the_key_in_kms(route53: Any, kms: Any) -> None
     assert (key["Name"], key["KmsArn"], key["Status"]) == ("first", arn, "ACTIVE")
     assert key["DSRecord"] == made["DSRecord"]
     dnskey = dns.rdata.from_text("IN", "DNSKEY", key["DNSKEYRecord"])
+    assert isinstance(dnskey, DNSKEY)
     ds = dns.rdata.from_text("IN", "DS", key["DSRecord"])
     assert dns.dnssec.make_ds("signed.test.", dnskey, "SHA256") == ds
     assert (key["Flag"], key["KeyTag"]) == (257, dns.dnssec.key_id(dnskey))
