@@ -16,7 +16,8 @@ LIMIT = 120.0
 _CLIENT = """
 import json, smtplib, sys
 order = json.load(sys.stdin)
-head = f"Subject: {order['word']}\\r\\n"
+head = f"Subject: {order['word']}\\r\\nMIME-Version: 1.0\\r\\n"
+head += "Content-Type: text/plain; charset=iso-8859-1\\r\\nContent-Transfer-Encoding: 8bit\\r\\n"
 head += f"X-Filler: {'x' * 60}\\r\\n" * order["headers"] + "\\r\\n"
 line = (order["fill"] * (order["line"] - 2) + "\\r\\n").encode("latin-1")
 body = head.encode() + line * ((order["size"] - len(head)) // len(line))

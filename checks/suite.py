@@ -119,12 +119,14 @@ def all_checks(scene: Scene) -> list[Check]:
         routes,
         sizes,
         strangers,
+        tls,
         vectors,
     )
 
     return [
         *routes.checks(scene),
         *dns.checks(scene),
+        *tls.checks(scene),
         *edge.checks(scene),
         *strangers.checks(scene),
         *vectors.checks(scene),

@@ -118,8 +118,13 @@ def mta_sts_policy(settings: Environment) -> str:
 
 
 def mta_sts_id(settings: Environment) -> str:
+    """The id of the MTA-STS policy, which the DNS tells."""
+    return policy_id(mta_sts_policy(settings))
+
+
+def policy_id(policy: str) -> str:
     """What tells one policy from the next: up to 32 letters and digits (RFC 8461 section 3.1)."""
-    return hashlib.sha256(mta_sts_policy(settings).encode()).hexdigest()[:32]
+    return hashlib.sha256(policy.encode()).hexdigest()[:32]
 
 
 def text_value(text: str) -> str:

@@ -149,7 +149,13 @@ def test_the_bucket_is_private_versioned_encrypted_and_tls_only(
 def test_the_environment_names_no_branch_and_no_one_there(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
-    everything = repr([(r.name, r.inputs) for r in built[0].resources.values()])
+    # Packed content is left out: in base64 three letters come together by chance.
+    everything = repr(
+        [
+            (r.name, {key: value for key, value in r.inputs.items() if "Base64" not in key})
+            for r in built[0].resources.values()
+        ]
+    )
     documents = [user_data(built[0], f"gatepost-dev-{host}") for host in ("dmz-ms", "ms")]
     for name in ("osaka", "ms2", "192.168.10.", "jiro@example.jp", "saburo"):
         assert name not in everything + repr(documents)

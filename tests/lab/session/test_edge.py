@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
-from checks import sizes
+from checks import edge, leaving, sizes, strangers
 from checks.sizes import Shape
 from checks.smtp import dialogue, rcpt
 from checks.strangers import forget
-from checks.suite import Scene
+from checks.suite import Check, Scene
 from lab.faults import SOUND, Faults
 from lab.waiting import wait_for
-from tests.lab.session.bench import SETTLE_LIMIT, Bench
-from tests.lab.session.test_mutations import postfix
+from tests.lab.session.bench import SETTLE_LIMIT, Bench, wait_finding
+from tests.lab.session.test_mutations import postfix, run
 
 
 @pytest.fixture
@@ -92,3 +93,86 @@ def test_one_address_may_send_so_many_messages_a_minute(scene: Scene) -> None:
         refusal = f"450 4.7.1 Error: too much mail from {outside.address}"
         assert wait_for(lambda: said() == refusal, SETTLE_LIMIT), said()
     assert wait_for(lambda: said().startswith("250 "), SETTLE_LIMIT), said()
+
+
+@contextmanager
+def service(scene: Scene, host: str, option: str, value: str) -> Generator[None]:
+    """Another value of one service's option in a host's master.cf (postconf(1), -P)."""
+    former = run(scene, host, "postconf", "-Ph", option).strip()
+
+    def change(to: str) -> None:
+        run(scene, host, "postconf", "-P", f"{option}={to}")
+        run(scene, host, "postfix", "reload")
+
+    change(value)
+    try:
+        yield
+    finally:
+        change(former)
+
+
+@pytest.mark.parametrize(
+    ("role", "option", "value", "check", "said"),
+    [
+        (
+            "relay",
+            "smtp/unix/smtp_header_checks",
+            "",
+            leaving.messages,
+            "on internet2 reads ms.example.jp in ",
+        ),
+        (
+            "relay",
+            "bounce/unix/cleanup_service_name",
+            "cleanup",
+            leaving.relay_bounce,
+            "on internet reads 10.1.11.5 in ",
+        ),
+        (
+            "hub",
+            "cleanup/unix/force_mime_input_conversion",
+            "no",
+            leaving.seven_bits,
+            "it should be quoted-printable, is 8bit",
+        ),
+        (
+            "hub",
+            "cleanup-inside/unix/force_mime_input_conversion",
+            "yes",
+            sizes.just_under,
+            "fill='x') should be with ['jiro@example.jp', 'taro@example.jp'], is with ['a@",
+        ),
+        (
+            "relay",
+            "cleanup-strangers/unix/header_checks",
+            "",
+            strangers.forged_headers,
+            "should be gone from the copy of taro@example.jp: ['authentication-results', ",
+        ),
+    ],
+)
+def test_a_changed_service_is_noticed(
+    scene: Scene, role: str, option: str, value: str, check: Check, said: str
+) -> None:
+    host = next(host.name for host in scene.hosts if host.role == role)
+    with service(scene, host, option, value):
+        wait_finding(check, scene, said)
+    wait_finding(check, scene)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check", "said"),
+    [
+        ("smtpd_discard_ehlo_keywords", "", strangers.offers, "dmz-ms.example.jp should offer "),
+        ("postscreen_greet_action", "ignore", strangers.early_talker, "should say 550 5.5.1 "),
+        ("message_size_limit", "40000000", strangers.too_large, "552 5.3.4 , said '250 "),
+        ("virtual_alias_maps", "", edge.machines_write, "nothing came to taro@example.jp"),
+    ],
+)
+def test_a_changed_edge_is_noticed(
+    scene: Scene, name: str, value: str, check: Check, said: str
+) -> None:
+    brief = Scene(scene.deployment, limit=2.0)
+    with postfix(scene, scene.relay.name, name, value):
+        wait_finding(check, brief, said)
+    wait_finding(check, scene)

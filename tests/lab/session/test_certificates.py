@@ -1,0 +1,225 @@
+"""Certificates of several relays, and receivers that must be verified, in a lab of `prod`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from checks import alarms, tls
+from checks.mail import token, wait_for
+from checks.ready import wait_ready
+from checks.suite import Scene
+from cli.twin import Twin
+from lab import hosts
+from lab.faults import SOUND, Faults
+from lab.internet.plan import INTERNET, INTERNET2
+from lab.waiting import wait_for as wait_until
+from model import certificates
+from tests.lab.session.bench import Bench, copy_project, edit
+
+MX1, MX2, HUB = "mx1.example.jp", "mx2.example.jp", "ms.example.jp"
+RELAYS = (MX1, MX2)
+LIVE = "/etc/letsencrypt/live"
+RENEW = ["gatepost-certificates", "renew", "--force"]
+RENEW_LIMIT = 180.0
+"""Seconds for certbot to renew both certificates, another relay's lock included."""
+MAIL_LIMIT = 30.0
+"""Seconds for a message to be tried on a busy machine."""
+NOT_VERIFIED = "Server certificate not verified"
+
+_SESSION = """
+import smtplib, ssl, sys
+server, recipient, word = sys.argv[1:]
+with smtplib.SMTP(server, timeout=300) as client:
+    client.starttls(context=ssl.create_default_context())
+    client.mail("a@example.net")
+    print("open", flush=True)
+    sys.stdin.readline()
+    client.rcpt(recipient)
+    header = f"From: a@example.net\\r\\nTo: {recipient}\\r\\nSubject: {word}\\r\\n"
+    print(client.data(f"{header}\\r\\nx"))
+"""
+"""Begins a message, and ends it when it is told to."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    project = copy_project(tmp_path_factory.mktemp("certificates") / "project")
+    found = Bench.of(project, tmp_path_factory.mktemp("certificates-lab") / "state")
+    try:
+        found.lab.up(["prod"])
+        wait_ready(Twin(found.lab))
+        yield found
+    finally:
+        found.lab.down()
+
+
+@pytest.fixture
+def scene(bench: Bench) -> Scene:
+    return Scene(Twin(bench.lab))
+
+
+def said(scene: Scene, host: str, *argv: str, limit: float = 60) -> str:
+    """What a command printed that must go well."""
+    done = scene.run(host, list(argv), limit=limit)
+    assert done.code == 0, f"{argv} on {host}: {done.err}"
+    return done.out.strip()
+
+
+def serial(scene: Scene, relay: str) -> str:
+    """The serial number of the certificate that a relay shows at port 25."""
+    show = "openssl s_client -starttls smtp -connect $0:25 </dev/null 2>/dev/null"
+    return said(
+        scene, INTERNET.namespace, "sh", "-ec", f"{show} | openssl x509 -noout -serial", relay
+    )
+
+
+def lock(bench: Bench) -> list[str]:
+    """Who holds the relays' lock."""
+    route53 = bench.client("route53")
+    name = certificates.lock("example.jp")
+    return [
+        value["Value"]
+        for zone in route53.list_hosted_zones()["HostedZones"]
+        for record in route53.list_resource_record_sets(HostedZoneId=zone["Id"])[
+            "ResourceRecordSets"
+        ]
+        if record["Name"].rstrip(".") == name
+        for value in record["ResourceRecords"]
+    ]
+
+
+def test_relays_that_boot_at_once_all_get_their_certificates(bench: Bench, scene: Scene) -> None:
+    assert tls.certificate(scene) == f"{MX1}, {MX2}"
+    for relay in RELAYS:
+        journal = said(scene, relay, "journalctl", "-o", "cat", "-u", "gatepost-certificates")
+        assert "Failed" not in journal, "each at its first attempt"
+        assert re.findall(r"in use: (\w+), from /etc/letsencrypt", journal) == ["host", "policy"]
+    assert lock(bench) == []
+    assert alarms.standing(scene.deployment, RELAYS) == {}
+
+
+def test_a_renewal_is_served_without_a_restart(bench: Bench, scene: Scene) -> None:
+    before = {relay: serial(scene, relay) for relay in RELAYS}
+    masters = {relay: said(scene, relay, "pgrep", "-x", "master") for relay in RELAYS}
+    keys = {relay: said(scene, relay, "sha256sum", f"{LIVE}/host/privkey.pem") for relay in RELAYS}
+    word, recipient = token(), "taro@example.jp"
+    session = subprocess.Popen(
+        hosts.argv(bench.lab, "internet", ["python3", "-c", _SESSION, MX1, recipient, word]),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert session.stdout is not None
+    assert session.stdout.readline() == "open\n"
+    # Both at once: what they share, they renew one after the other.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda relay: said(scene, relay, *RENEW, limit=RENEW_LIMIT), RELAYS))
+    for relay in RELAYS:
+        assert wait_until(lambda r=relay: serial(scene, r) != before[r], MAIL_LIMIT), relay
+        assert said(scene, relay, "pgrep", "-x", "master") == masters[relay]
+        # Its digest may stand in a TLSA record.
+        assert said(scene, relay, "sha256sum", f"{LIVE}/host/privkey.pem") == keys[relay]
+    out, _ = session.communicate("go on\n", timeout=60)
+    assert out.startswith("(250, ")
+    [copy] = wait_for(scene, word, {recipient})
+    assert copy.hops[0] == MX1
+    assert lock(bench) == []
+
+
+def test_a_refused_renewal_raises_an_alarm_and_stops_no_mail(bench: Bench, scene: Scene) -> None:
+    """The lock is somebody else's, for longer than a relay waits: here it waits a second."""
+    before = serial(scene, MX1)
+    program = "/usr/local/sbin/gatepost-certificates"
+    said(scene, MX1, "sed", "-i.sound", "s/^LOCK_PATIENCE = .*/LOCK_PATIENCE = 1.0/", program)
+    route53 = bench.client("route53")
+    zone = route53.list_hosted_zones_by_name(DNSName="example.jp")["HostedZones"][0]["Id"]
+    record = {
+        "Name": certificates.lock("example.jp"),
+        "Type": "TXT",
+        "TTL": 60,
+        "ResourceRecords": [{"Value": '"mx9.example.jp 4000000000"'}],
+    }
+
+    def change(action: str) -> None:
+        batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
+
+    change("CREATE")
+    try:
+        assert scene.run(MX1, ["systemctl", "start", "gatepost-certificates"], limit=120).code != 0
+        [alarm] = alarms.standing(scene.deployment, RELAYS)[MX1].values()
+        assert 'held by "mx9.example.jp 4000000000"' in alarm
+        assert serial(scene, MX1) == before
+    finally:
+        change("DELETE")
+        said(scene, MX1, "mv", f"{program}.sound", program)
+    said(scene, MX1, "systemctl", "start", "gatepost-certificates", limit=120)
+    assert alarms.standing(scene.deployment, RELAYS) == {}
+
+
+def deferred(scene: Scene, recipients: list[str], reason: str) -> Callable[[], bool]:
+    """Whether each of the recipients' messages waits at a relay for that reason."""
+
+    def look() -> bool:
+        queues = "".join(said(scene, relay, "postqueue", "-j") for relay in RELAYS)
+        lines = [line for line in queues.splitlines() if reason in line]
+        return all(any(recipient in line for line in lines) for recipient in recipients)
+
+    return look
+
+
+def write(scene: Scene, recipient: str) -> None:
+    text = f"From: taro@example.jp\nTo: {recipient}\nSubject: x\n\nx\n"
+    argv = ["sendmail", "-i", "-f", "taro@example.jp", recipient]
+    assert scene.run(HUB, argv, stdin=text).code == 0
+
+
+def flush(scene: Scene) -> None:
+    for relay in RELAYS:
+        said(scene, relay, "postqueue", "-f")
+
+
+def test_a_receiver_that_does_not_verify_gets_no_mail(bench: Bench, scene: Scene) -> None:
+    recipients = [f"{token()}@{host.domain}" for host in (INTERNET, INTERNET2)]
+    bench.lab.break_on_purpose(Faults(wrong_certificate=(INTERNET.namespace, INTERNET2.namespace)))
+    try:
+        for recipient in recipients:
+            write(scene, recipient)
+        assert wait_until(deferred(scene, recipients, NOT_VERIFIED), MAIL_LIMIT)
+    finally:
+        bench.lab.break_on_purpose(SOUND)
+    flush(scene)
+    senders = scene.relays
+    assert {tls.wait_level(scene, senders, one) for one in recipients} == {"Verified"}
+
+
+def test_without_the_policy_service_mail_waits(scene: Scene) -> None:
+    units = ["gatepost-tls-policy.socket", "gatepost-tls-policy.service"]
+    recipient = f"{token()}@{INTERNET.domain}"
+    for relay in RELAYS:
+        said(scene, relay, "systemctl", "stop", *units)
+    try:
+        write(scene, recipient)
+        assert wait_until(deferred(scene, [recipient], "TLS"), MAIL_LIMIT)
+    finally:
+        for relay in RELAYS:
+            said(scene, relay, "systemctl", "start", units[0])
+    flush(scene)
+    assert tls.wait_level(scene, scene.relays, recipient) == "Verified"
+
+
+def test_to_enforce_the_policy_touches_no_machine(bench: Bench) -> None:
+    before = bench.boot_ids()
+    file = bench.lab.project / "stacks" / "Pulumi.prod.yaml"
+    edit(file, "mta_sts: testing", "mta_sts: enforce")
+    [result] = bench.lab.apply(["prod"])
+    # The policy, and its id in the DNS of both domains.
+    assert (result.created, result.updated, result.replaced, result.deleted) == (0, 3, 0, 0)
+    assert bench.boot_ids() == before
+    assert tls.policies(Scene(Twin(bench.lab))).endswith("mode enforce")
