@@ -127,7 +127,8 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         hidden=(settings.hub.host,),
         own_names=(
             *settings.every_domain,
-            *settings.relay_hosts,
+            # Not the other relays: one more of them must leave this one as it is.
+            host,
             settings.hub.host,
             outbound_name(settings.domains[0]),
         ),

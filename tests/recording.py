@@ -44,6 +44,8 @@ class Resource:
     delete_before_replace: bool = False
     dependencies: set[str] = field(default_factory=set)
     ignore_changes: list[str] = field(default_factory=list)
+    secrets: set[str] = field(default_factory=set)
+    """Outputs that are encrypted in the state."""
 
 
 class Recorder(mocks.Mocks):
@@ -105,6 +107,7 @@ class _Monitor(mocks.MockMonitor):
             delete_before_replace=request.deleteBeforeReplace,
             dependencies={urn.rsplit("::", 1)[-1] for urn in request.dependencies},
             ignore_changes=list(request.ignoreChanges),
+            secrets=set(request.additionalSecretOutputs),
         )
         return super().RegisterResource(request)
 
