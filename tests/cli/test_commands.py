@@ -12,6 +12,7 @@ import pytest
 from checks.suite import Failed, Verdict
 from cli import commands
 from cli.main import main
+from lab.hosts import HostStatus
 
 GOOD = Verdict(check="one", passed=True, finding="fine", seconds=0.1)
 BAD = Verdict(check="two", passed=False, finding="the sky fell", seconds=0.2)
@@ -22,6 +23,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.done: list[Any] = []
+        self.record: dict[str, Any] = {}
 
     def up(self, stacks: list[str], *, tied: bool = False) -> list[Any]:
         self.done.append(("up", stacks, tied))
@@ -121,3 +123,39 @@ def test_check_for_machines(
     assert [(each["check"], each["passed"]) for each in found] == [
         (each.check, each.passed) for each in verdicts
     ]
+
+
+def test_the_status_shows_what_running_hosts_complain_of(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def row(name: str, *, running: bool = True) -> HostStatus:
+        words = dict.fromkeys(("role", "private_ip", "public_ip", "boot_id"), "")
+        return HostStatus(name=name, instance=f"i-{name}", running=running, **words)
+
+    asked = []
+
+    def standing(_twin: Any, names: list[str]) -> dict[str, dict[str, str]]:
+        asked.append(names)
+        return {"ms": {"port25": "is blocked"}}
+
+    monkeypatch.setattr(
+        commands.hosts, "statuses", lambda _lab: [row("ms"), row("a", running=False)]
+    )
+    monkeypatch.setattr(commands, "standing", standing)
+    lab.record = {"stacks": ["dev"]}
+    assert commands.status(Namespace(json=False)) == 0
+    assert "ALARM  ms  port25: is blocked" in capsys.readouterr().out.splitlines()
+    assert commands.status(Namespace(json=True)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["alarms"] == {"ms": {"port25": "is blocked"}}
+    assert asked == [["ms"], ["ms"]]
+
+
+def test_the_lab_s_account_is_told_as_a_shell_takes_it(
+    lab: Lab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab.record = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1"}
+    assert commands.environment(Namespace()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
+    assert all(line.startswith("export AWS_") for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import uuid
@@ -9,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from checks.mail import INSIDE_MAIL, OUTSIDE_MAIL
 from checks.suite import Scene
@@ -105,6 +107,26 @@ def arrivals(scene: Scene) -> Counter[Message]:
                 domain, user, subject = match.groups()
                 found[subject, f"{user}@{domain}"] += 1
     return found
+
+
+def judge(scene: Scene, flows: Sequence[Flow], *also: Message) -> None:
+    """What was taken is there once; what may have been taken at most once; nothing else is.
+
+    `also` are messages beside the flows' that were taken.
+    """
+    sent = {message for each in flows for message in each.sent} | {*also}
+    tried = {message for each in flows for message in each.tried} | {*also}
+    assert all(len(each.sent) >= 5 for each in flows), [len(each.sent) for each in flows]
+    found = arrivals(scene)
+    assert {message: found[message] for message in sent if found[message] != 1} == {}
+    assert {message: count for message, count in found.items() if count != 1} == {}
+    assert set(found) <= tried
+
+
+def queue(scene: Scene, host: str) -> dict[str, dict[str, Any]]:
+    """What a host's queue holds, by queue id (postqueue(1), -j)."""
+    lines = scene.run(host, ["postqueue", "-j"]).out.splitlines()
+    return {item["queue_id"]: item for item in map(json.loads, lines)}
 
 
 def bounces(scene: Scene) -> set[tuple[str, str]]:

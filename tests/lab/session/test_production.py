@@ -5,11 +5,9 @@ One lab for all: each test leaves it as the next one needs it, and those that di
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -185,7 +183,7 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
             waiting, queue_id = defer(bench, scene, MX1)
             comment_on(templates / "relay.cf.j2")
             replace_one(bench, MX1, machine(MX1, *RELAY_DISKS), said=waits(MX1, MX2))
-            assert queue_id in queue(scene, MX1)
+            assert queue_id in flow.queue(scene, MX1)
         replace_one(bench, MX2, machine(MX2, *RELAY_DISKS))
         assert counts(apply(bench)) == (0, 0, 0, 0)
         comment_on(templates / "hub.cf.j2")
@@ -200,7 +198,7 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
     for host in (*scene.outside, *scene.hosts):
         scene.run(host.name, ["postqueue", "-f"])
     empty_queues(scene)
-    judge_arrivals(scene, flows, waiting)
+    flow.judge(scene, flows, waiting)
     assert flow.bounces(scene) == noted
 
 
@@ -237,7 +235,7 @@ def defer(bench: Bench, scene: Scene, relay: str) -> tuple[flow.Message, str]:
     found: list[str] = []
 
     def deferred() -> bool:
-        held = queue(scene, relay).items()
+        held = flow.queue(scene, relay).items()
         found[:] = [
             key
             for key, item in held
@@ -245,14 +243,8 @@ def defer(bench: Bench, scene: Scene, relay: str) -> tuple[flow.Message, str]:
         ]
         return bool(found)
 
-    assert wait_for(deferred, MAIL_LIMIT), f"{relay} holds {queue(scene, relay)}"
+    assert wait_for(deferred, MAIL_LIMIT), f"{relay} holds {flow.queue(scene, relay)}"
     return (word, recipient), found[0]
-
-
-def queue(scene: Scene, host: str) -> dict[str, dict[str, Any]]:
-    """What a host's queue holds, by queue id (postqueue(1), -j)."""
-    lines = scene.run(host, ["postqueue", "-j"]).out.splitlines()
-    return {item["queue_id"]: item for item in map(json.loads, lines)}
 
 
 def replace_one(
@@ -281,17 +273,6 @@ def mailboxes(scene: Scene) -> set[str]:
     """Every message in the hub's mailboxes: its file and digest."""
     script = "find /var/mail/vhosts -type f -path '*/new/*' -exec sha256sum {} +"
     return set(scene.run(HUB, ["sh", "-c", script]).out.splitlines())
-
-
-def judge_arrivals(scene: Scene, flows: list[Flow], waiting: flow.Message) -> None:
-    """What was taken is there once; what may have been taken at most once; nothing else is."""
-    sent = {message for each in flows for message in each.sent} | {waiting}
-    tried = {message for each in flows for message in each.tried} | {waiting}
-    assert all(len(each.sent) >= 5 for each in flows), [len(each.sent) for each in flows]
-    found = flow.arrivals(scene)
-    assert {message: found[message] for message in sent if found[message] != 1} == {}
-    assert {message: count for message, count in found.items() if count != 1} == {}
-    assert set(found) <= tried
 
 
 # --- growth ---

@@ -1,0 +1,165 @@
+"""`outbound: smarthost`, from the first boot without a login to a changed one; in this order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checks import alarms, routes
+from checks.mail import send, wait_for
+from checks.ready import wait_ready
+from checks.smtp import rcpt
+from checks.suite import Scene, run_suite
+from cli.twin import Twin
+from lab.internet.smarthost import PASSWORD, USER
+from lab.reality import aws_environment
+from lab.waiting import wait_for as wait_until
+from tests.lab.session import flow
+from tests.lab.session.bench import Bench, copy_project, edit
+
+HUB, RELAY = "ms.example.jp", "dmz-ms.example.jp"
+PARAMETER = "/gatepost/dev/hub/smarthost"
+LOGIN = f"{USER}:{PASSWORD}"
+SETTINGS = """\
+    outbound: smarthost
+    smarthost: {host: email-smtp.us-east-1.amazonaws.com}
+    dns: {spf_includes: [amazonses.com]}
+"""
+FOLDER = "/var/lib/gatepost-smarthost"
+LIMIT = 30.0
+"""Seconds for mail to be deferred, or to leave again, on a busy machine."""
+LOOK_LIMIT = 90.0
+"""Seconds within which a changed login is in force: the hub looks every minute."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    project = copy_project(tmp_path_factory.mktemp("smarthost") / "project")
+    edit(project / "stacks" / "Pulumi.dev.yaml", "    outbound: relay\n", SETTINGS)
+    found = Bench.of(project, tmp_path_factory.mktemp("smarthost-lab") / "state")
+    try:
+        found.lab.up(["dev", "dev-osaka"])
+        wait_ready(Twin(found.lab))
+        yield found
+    finally:
+        found.lab.down()
+
+
+@pytest.fixture
+def scene(bench: Bench) -> Scene:
+    return Scene(Twin(bench.lab))
+
+
+def put(bench: Bench, login: str) -> subprocess.CompletedProcess[str]:
+    """`gatepost secret put`, as an administrator does it, against the lab's account."""
+    record = bench.lab.record
+    environment = aws_environment(record["region"], record["endpoint"])
+    return subprocess.run(
+        [sys.executable, "-m", "cli.main", "secret", "put", "dev", "smarthost"],
+        cwd=bench.lab.project,
+        input=f"{login}\n",
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def alarm(scene: Scene) -> str:
+    """What the hub's alarm says; empty if none stands."""
+    found = alarms.standing(scene.deployment, [HUB])
+    return found.get(HUB, {}).get("smarthost", "")
+
+
+def test_without_a_login_mail_waits_and_the_alarm_tells_what_to_do(
+    bench: Bench, scene: Scene
+) -> None:
+    recipient = f"early@{scene.outside[0].domain}"
+    word = send(scene, HUB, "taro@example.jp", recipient)
+    assert wait_until(lambda: "no login" in repr(flow.queue(scene, HUB)), LIMIT)
+    assert alarm(scene) == (
+        f"{PARAMETER} is missing: gatepost secret put dev smarthost; mail waits in the queue"
+    )
+    done = put(bench, LOGIN)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert wait_until(lambda: not alarm(scene), LOOK_LIMIT)
+    [copy] = wait_for(scene, word, {recipient})
+    assert copy.hops == ["example.jp", scene.environment["smarthost"], scene.outside[0].host]
+
+
+def test_every_acceptance_check_passes(scene: Scene) -> None:
+    verdicts = list(run_suite(scene.deployment))
+    assert [each for each in verdicts if not each.passed] == []
+    assert routes.seen_by_smarthost.__doc__ in {each.check for each in verdicts}
+
+
+def test_the_hub_takes_a_relay_s_bounces_for_anywhere_and_defers_the_rest(scene: Scene) -> None:
+    recipient = f"x@{scene.outside[1].domain}"
+    for sender, code in (("", "250 "), (f"a@{scene.outside[0].domain}", "454 ")):
+        reply = rcpt(scene, RELAY, scene.hub.private_ip, sender, recipient)
+        assert reply.startswith(code), (sender, reply)
+
+
+def test_only_the_hub_may_read_it(scene: Scene) -> None:
+    script = (
+        "import boto3, sys; print(boto3.client('ssm', region_name='us-east-1')"
+        f".get_parameter(Name='{PARAMETER}', WithDecryption=True)['Parameter']['Type'])"
+    )
+    assert scene.run(HUB, ["python3", "-c", script]).out == "SecureString\n"
+    for host in scene.hosts:
+        if host.name != HUB:
+            refused = scene.run(host.name, ["python3", "-c", script])
+            assert refused.code != 0
+            assert "AccessDenied" in refused.err, refused.err[-300:]
+
+
+def test_a_changed_login_is_in_force_without_a_restart_and_nowhere_else(
+    bench: Bench, scene: Scene
+) -> None:
+    """Last: Postfix warns of the login that the smarthost refuses."""
+    recipient, ids = f"later@{scene.outside[0].domain}", bench.boot_ids()
+    main = ["systemctl", "show", "-p", "MainPID", "postfix"]
+    before, wrong = scene.run(HUB, main).out, f"wrong-{uuid.uuid4().hex}"
+    assert put(bench, f"{USER}:{wrong}").returncode == 0
+    assert wait_until(lambda: wrong in table(scene), LOOK_LIMIT)
+    word = send(scene, HUB, "taro@example.jp", recipient)
+    assert wait_until(lambda: "authentication failed" in repr(flow.queue(scene, HUB)), LIMIT)
+    assert places(scene, wrong) == {HUB: {f"{FOLDER}/login", f"{FOLDER}/login.cdb"}}
+    assert in_files(bench, wrong) <= {"login", "login.cdb"}
+    assert put(bench, LOGIN).returncode == 0
+    assert wait_until(lambda: PASSWORD in table(scene), LOOK_LIMIT)
+    scene.run(HUB, ["postqueue", "-f"])
+    assert [copy.address for copy in wait_for(scene, word, {recipient})] == [recipient]
+    assert scene.run(HUB, main).out == before
+    assert bench.boot_ids() == ids
+
+
+def table(scene: Scene) -> str:
+    return scene.run(HUB, ["cat", f"{FOLDER}/login"]).out
+
+
+def places(scene: Scene, secret: str) -> dict[str, set[str]]:
+    """The files of each host that hold the secret, processes' command lines among them."""
+    script = (
+        "cat > /run/wanted; grep -rlF -f /run/wanted --exclude=wanted --devices=skip "
+        "/etc /home /root /run /tmp /usr/local /var /proc/[0-9]*/cmdline /proc/[0-9]*/environ "
+        "2>/dev/null; rm /run/wanted"
+    )
+    found = {
+        host.name: set(scene.run(host.name, ["sh", "-c", script], stdin=secret).out.split())
+        for host in scene.hosts
+    }
+    return {host: files for host, files in found.items() if files}
+
+
+def in_files(bench: Bench, secret: str) -> set[str]:
+    """The names of the lab's files that hold it: Pulumi's state, AWS's, user data, logs, disks."""
+    argv = ["grep", "-rlF", "-f", "-", str(bench.lab.state)]
+    done = subprocess.run(argv, input=secret, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    return {Path(line).name for line in done.stdout.splitlines()}

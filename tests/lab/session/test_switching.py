@@ -1,0 +1,114 @@
+"""The outbound mode is changed on a running environment, under a steady flow, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checks.queueing import empty_queues
+from checks.ready import wait_ready
+from checks.suite import Scene
+from cli.twin import Twin
+from lab.faults import SOUND, Faults
+from lab.internet.plan import INTERNET, INTERNET2
+from lab.waiting import wait_for
+from tests.lab.session import flow
+from tests.lab.session.bench import Bench, copy_project, edit
+from tests.lab.session.flow import Flow
+
+RELAY, HUB = "dmz-ms.example.jp", "ms.example.jp"
+PAUSE = 0.4
+"""Seconds between two messages of a sender."""
+MAIL_LIMIT = 30.0
+"""Seconds for a few messages to be sent, on a busy machine."""
+DEFER_LIMIT = 90.0
+"""Seconds until Postfix gives up an attempt: 30 for a connection, and others may be before it."""
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    project = copy_project(tmp_path_factory.mktemp("switching") / "project")
+    found = Bench.of(project, tmp_path_factory.mktemp("switching-lab") / "state")
+    try:
+        found.lab.up(["dev"])
+        wait_ready(Twin(found.lab))
+        yield found
+    finally:
+        found.lab.down()
+
+
+def outward(bench: Bench, log: Path) -> Flow:
+    """From the hub to two receivers; it ends with the hub's machine."""
+    recipients = (f"flow@{INTERNET.domain}", f"flow@{INTERNET2.domain}")
+    return Flow.start(bench.lab, HUB, "hanako@example.jp", recipients, pause=PAUSE, log=log)
+
+
+def inward(bench: Bench, log: Path) -> Flow:
+    """From the Internet to two people at the hub."""
+    recipients = ("taro@example.jp", "hanako@example.jp")
+    sender = f"flow@{INTERNET.domain}"
+    name = INTERNET.namespace
+    return Flow.start(bench.lab, name, sender, recipients, pause=PAUSE, log=log)
+
+
+def test_no_message_is_lost_or_doubled_when_the_mode_changes_and_changes_back(
+    bench: Bench, tmp_path: Path
+) -> None:
+    scene = Scene(Twin(bench.lab))
+    noted = flow.bounces(scene)
+    flows = [inward(bench, tmp_path / "in"), outward(bench, tmp_path / "out-1")]
+    held = []
+    try:
+        for mode, other, holder in (("relay", "direct", RELAY), ("direct", "relay", HUB)):
+            assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
+            bench.lab.break_on_purpose(Faults(port_25=(holder,)))
+            held.append(hold_back(scene, holder))
+            switch(bench, mode, other)
+            # The new machine has the queue of the former one.
+            assert deferred(scene, holder, held[-1][1])
+            bench.lab.break_on_purpose(SOUND)
+            flows.append(outward(bench, tmp_path / f"out-{other}"))
+        assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
+    finally:
+        for each in flows:
+            each.end()
+    for host in (*scene.outside, *scene.hosts):
+        scene.run(host.name, ["postqueue", "-f"])
+    empty_queues(scene)
+    flow.judge(scene, flows, *held)
+    assert flow.bounces(scene) == noted
+
+
+def switch(bench: Bench, mode: str, other: str) -> None:
+    """Change the mode; both hosts get another main.cf, and mail then goes the other way."""
+    ids = bench.boot_ids()
+    edit(
+        bench.lab.project / "stacks" / "Pulumi.dev.yaml", f"outbound: {mode}", f"outbound: {other}"
+    )
+    bench.lab.apply(["dev"])
+    twin = Twin(bench.lab)
+    wait_ready(twin)
+    assert Scene(twin).outbound == other
+    renewed = bench.boot_ids()
+    assert {host for host in ids if ids[host] != renewed[host]} == {RELAY, HUB}
+
+
+def hold_back(scene: Scene, holder: str) -> flow.Message:
+    """A message that `holder` has taken and cannot send."""
+    word, recipient = flow.word(), f"held-{holder.partition('.')[0]}@{INTERNET2.domain}"
+    text = f"From: taro@example.jp\nTo: {recipient}\nSubject: {word}\n\n{word}\n"
+    argv = ["sendmail", "-i", "-f", "taro@example.jp", recipient]
+    assert scene.run(HUB, argv, stdin=text).code == 0
+    assert wait_for(lambda: deferred(scene, holder, recipient), DEFER_LIMIT), holder
+    return word, recipient
+
+
+def deferred(scene: Scene, host: str, recipient: str) -> bool:
+    """Whether the host's queue holds a message for `recipient` back."""
+    return any(
+        item["queue_name"] == "deferred"
+        and recipient in [each["address"] for each in item["recipients"]]
+        for item in flow.queue(scene, host).values()
+    )
