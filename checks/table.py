@@ -74,7 +74,9 @@ class Table:
         for stack, outputs in scene.deployment.outputs().items():
             if outputs["kind"] == "environment":
                 found[stack] = flows.environment_firewall(
-                    environment["outbound"], IPv4Network(environment["branches"])
+                    environment["outbound"],
+                    IPv4Network(environment["branches"]),
+                    {name: IPv4Address(address) for name, address in environment["legacy"].items()},
                 )
             elif outputs["kind"] == "branch":
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))

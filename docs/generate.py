@@ -13,12 +13,13 @@ DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS.parent))
 
 from model import acl, flows  # noqa: E402
-from model.settings import Branch, Disks, Environment, Hub, Office, Relay  # noqa: E402
+from model.settings import Branch, Disks, Environment, Hub, Legacy, Office, Relay  # noqa: E402
 
 NETWORK = IPv4Network("10.1.0.0/16")
 SUPERNET = IPv4Network("192.168.0.0/16")
 SHELL_SUBNET = IPv4Network("10.1.11.0/24")
 HUB = IPv4Address("10.1.11.5")
+LEGACY_SERVER = IPv4Address("172.16.0.25")
 
 UNFILTERED = """\
 ## What AWS does not filter
@@ -41,6 +42,12 @@ def firewall_page() -> str:
         "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
         "With `outbound: direct` the hub's line to the relay becomes:\n\n"
         + _flows(flows.environment_firewall("direct", SUPERNET), only_source=flows.HUB),
+        "With a server from which the company migrates (`legacy`) there is also the following; from"
+        " one with a public address nothing reaches the hub.\n\n"
+        + _flows(
+            flows.environment_firewall("relay", SUPERNET, {"old": LEGACY_SERVER}),
+            to_or_from=f"{flows.LEGACY}-old",
+        ),
         "## A branch\n\n" + _flows(flows.branch_firewall(HUB)),
         "## The DMZ's network ACL\n\nStateless, at the border of the DMZ's subnets; here for the"
         f" network {NETWORK} and the branches {SUPERNET}.\n\n"
@@ -61,6 +68,7 @@ def settings_page() -> str:
         ("gatepost:environment", Environment),
         ("gatepost:environment.relays[]", Relay),
         ("gatepost:environment.hub", Hub),
+        ("gatepost:environment.legacy[]", Legacy),
         ("disks, of an environment or a branch", Disks),
         ("gatepost:branch", Branch),
         ("gatepost:office", Office),
@@ -69,11 +77,12 @@ def settings_page() -> str:
     return "\n".join(parts)
 
 
-def _flows(firewall: flows.Firewall, only_source: str = "") -> str:
+def _flows(firewall: flows.Firewall, *, only_source: str = "", to_or_from: str = "") -> str:
     rows = [
         (flow.source, flow.destination, f"tcp {flow.port}", flow.why)
         for flow in firewall.flows
         if not only_source or (flow.source == only_source and flow.port == 25)
+        if not to_or_from or to_or_from in (flow.source, flow.destination)
     ]
     return _table(("from", "to", "port", "why"), rows)
 

@@ -25,7 +25,9 @@ def check_environment(stack: str, settings: Environment, provider: aws.Provider)
     """Raise SettingsError if a quota does not suffice; tell the fixed cost in the log."""
     plan = environment_plan(settings.network, len(settings.zones), [])
     rules = acl.dmz_acl(settings.network, settings.branches, plan.zones[0].private)
-    firewall = flows.environment_firewall(settings.outbound, settings.branches)
+    firewall = flows.environment_firewall(
+        settings.outbound, settings.branches, settings.legacy_servers
+    )
     uses = quotas.environment_uses(settings, firewall, rules, _others(stack, provider))
     _judge(uses, provider)
     pulumi.log.info(prices.describe(prices.environment_cost(settings)))

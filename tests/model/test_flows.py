@@ -10,6 +10,7 @@ from model import flows
 from model.flows import Flow, branch_firewall, environment_firewall
 
 SUPERNET = IPv4Network("192.168.0.0/16")
+LEGACY = {"near": IPv4Address("172.16.0.25"), "far": IPv4Address("198.51.100.25")}
 
 
 def opened(firewall: flows.Firewall) -> set[tuple[str, str, int]]:
@@ -38,6 +39,16 @@ def test_what_must_never_pass(outbound: str) -> None:
     assert not any({source, to} == {"relay", "branches"} for source, to, _ in table)
 
 
+def test_a_legacy_server_reaches_the_hub_only_from_a_private_address() -> None:
+    firewall = environment_firewall("relay", SUPERNET, LEGACY)
+    assert opened(firewall) - opened(environment_firewall("relay", SUPERNET)) == {
+        ("hub", "legacy-near", 25),
+        ("hub", "legacy-far", 25),
+        ("legacy-near", "hub", 25),
+    }
+    assert firewall.places["legacy-far"] == IPv4Network("198.51.100.25/32")
+
+
 def test_a_branch_talks_mail_with_the_hub_alone() -> None:
     firewall = branch_firewall(IPv4Address("10.1.11.5"))
     assert {f for f in opened(firewall) if f[2] == 25} == {
@@ -52,6 +63,7 @@ def test_a_branch_talks_mail_with_the_hub_alone() -> None:
     [
         environment_firewall("relay", SUPERNET),
         environment_firewall("direct", SUPERNET),
+        environment_firewall("relay", SUPERNET, LEGACY),
         branch_firewall(IPv4Address("10.1.11.5")),
     ],
 )
