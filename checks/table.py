@@ -77,6 +77,7 @@ class Table:
                     environment["outbound"],
                     IPv4Network(environment["branches"]),
                     environment["smarthost_port"],
+                    {name: IPv4Address(address) for name, address in environment["legacy"].items()},
                 )
             elif outputs["kind"] == "branch":
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))

@@ -15,12 +15,14 @@ sys.path.insert(0, str(DOCS.parent))
 from model import acl, flows  # noqa: E402
 from model.dns_settings import Caa, Dmarc, Dns  # noqa: E402
 from model.outbound import Smarthost  # noqa: E402
-from model.settings import Branch, Disks, Environment, Hub, Office, Relay  # noqa: E402
+from model.settings import Branch, Disks, Environment, Hub, Legacy, Office, Relay  # noqa: E402
 
+HEAD = ("from", "to", "port", "why")
 NETWORK = IPv4Network("10.1.0.0/16")
 SUPERNET = IPv4Network("192.168.0.0/16")
 SHELL_SUBNET = IPv4Network("10.1.11.0/24")
 HUB = IPv4Address("10.1.11.5")
+LEGACY_SERVER = IPv4Address("172.16.0.25")
 
 UNFILTERED = """\
 ## What AWS does not filter
@@ -41,7 +43,10 @@ def firewall_page() -> str:
         " state. The check *a probe of every pair of hosts equals the table of flows* compares"
         " this with real packets.\n",
         "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
-        *(_difference(outbound) for outbound in ("direct", "smarthost")),
+        *(_difference(outbound=outbound) for outbound in ("direct", "smarthost")),
+        "With a server from which the company migrates (`legacy`) there is also the following; from"
+        " one with a public address nothing reaches the hub.\n\n"
+        + _table(HEAD, _rows(_legacy_flows())),
         "## A branch\n\n" + _flows(flows.branch_firewall(HUB)),
         "## The DMZ's network ACL\n\nStateless, at the border of the DMZ's subnets; here for the"
         f" network {NETWORK} and the branches {SUPERNET}.\n\n"
@@ -66,6 +71,7 @@ def settings_page() -> str:
         ("gatepost:environment.dns.dmarc", Dmarc),
         ("gatepost:environment.dns.caa", Caa),
         ("gatepost:environment.smarthost", Smarthost),
+        ("gatepost:environment.legacy[]", Legacy),
         ("disks, of an environment or a branch", Disks),
         ("gatepost:branch", Branch),
         ("gatepost:office", Office),
@@ -74,25 +80,31 @@ def settings_page() -> str:
     return "\n".join(parts)
 
 
-def _difference(outbound: str) -> str:
+def _difference(*, outbound: str) -> str:
     """What another mode takes out of the first one's table, and what it adds."""
     usual = flows.environment_firewall("relay", SUPERNET).flows
     other = flows.environment_firewall(outbound, SUPERNET).flows
     gone = [row for row in _rows(usual) if row not in _rows(other)]
     new = [row for row in _rows(other) if row not in _rows(usual)]
-    head = ("from", "to", "port", "why")
     return (
-        f"With `outbound: {outbound}` this goes:\n\n{_table(head, gone)}\n"
-        f"and this comes:\n\n{_table(head, new)}"
+        f"With `outbound: {outbound}` this goes:\n\n{_table(HEAD, gone)}\n"
+        f"and this comes:\n\n{_table(HEAD, new)}"
     )
 
 
 def _flows(firewall: flows.Firewall) -> str:
-    return _table(("from", "to", "port", "why"), _rows(firewall.flows))
+    return _table(HEAD, _rows(firewall.flows))
 
 
 def _rows(table: Sequence[flows.Flow]) -> list[tuple[str, ...]]:
     return [(f.source, f.destination, f"{f.protocol} {f.port}", f.why) for f in table]
+
+
+def _legacy_flows() -> list[flows.Flow]:
+    """What a server to migrate from adds to the table."""
+    usual = flows.environment_firewall("relay", SUPERNET).flows
+    other = flows.environment_firewall("relay", SUPERNET, legacy={"old": LEGACY_SERVER}).flows
+    return [flow for flow in other if flow not in usual]
 
 
 def _acl(rules: tuple[acl.AclRule, ...]) -> str:

@@ -255,6 +255,14 @@ def public_address(raw: Any) -> ipaddress.IPv4Address:
     return found
 
 
+def host_address(raw: Any) -> ipaddress.IPv4Address:
+    """The IPv4 address of a host, private or public."""
+    found = _address(raw)
+    if not any(found in block for block in PRIVATE):
+        return public_address(raw)
+    return found
+
+
 def _address(raw: Any) -> ipaddress.IPv4Address:
     try:
         return ipaddress.IPv4Address(raw)

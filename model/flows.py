@@ -7,16 +7,19 @@ and time sync, and cannot match names: packages and S3 are therefore "HTTP(S) to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from model import ports
+from model import fields, ports
 
 INTERNET = "internet"
 RELAY = "relay"
 HUB = "hub"
 BRANCHES = "branches"
 BRANCH = "branch"
+LEGACY = "legacy"
+"""A server from which the company migrates; followed by its name."""
 SHELL = "shell"
 """The EC2 Instance Connect endpoint, where an administrator's SSH enters."""
 
@@ -47,12 +50,18 @@ class Firewall:
 
 
 def environment_firewall(
-    outbound: str, branches: IPv4Network, smarthost: int = ports.SUBMISSION
+    outbound: str,
+    branches: IPv4Network,
+    smarthost: int = ports.SUBMISSION,
+    legacy: Mapping[str, IPv4Address] | None = None,
 ) -> Firewall:
     """The flows of an environment; `outbound` is `relay`, `direct` or `smarthost`.
 
-    `smarthost` is the smarthost's port, of use in that mode only.
+    `smarthost` is the smarthost's port, of use in that mode only. `legacy` are the addresses of
+    servers to migrate from, by name. Only one with a private address can reach the hub, and may;
+    one on the Internet sends to the relays like anybody.
     """
+    servers = {f"{LEGACY}-{name}": address for name, address in (legacy or {}).items()}
     flows = [
         _mail(INTERNET, RELAY, "mail from the Internet"),
         Flow(source=INTERNET, destination=RELAY, port=ports.HTTPS, why="MTA-STS policies"),
@@ -62,11 +71,21 @@ def environment_firewall(
         *_names(RELAY, "the relay judges strangers by its own resolver"),
         *_way_out(outbound, smarthost),
     ]
+    flows += [_mail(HUB, place, "mail for people still there") for place in servers]
+    flows += [
+        _mail(place, HUB, "mail from people still there")
+        for place, address in servers.items()
+        if any(address in block for block in fields.PRIVATE)
+    ]
     flows += [flow for host in (RELAY, HUB) for flow in _upkeep(host)]
     return Firewall(
         hosts=(RELAY, HUB, SHELL),
         flows=tuple(flows),
-        places={INTERNET: ANYWHERE, BRANCHES: branches},
+        places={
+            INTERNET: ANYWHERE,
+            BRANCHES: branches,
+            **{place: IPv4Network(address) for place, address in servers.items()},
+        },
     )
 
 

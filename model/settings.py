@@ -40,6 +40,9 @@ ZONES = (1, 3)
 RELAYS = (1, 4)
 """How many zones and relays an environment may have."""
 
+LEGACY = 10
+"""How many servers an environment may migrate from at a time."""
+
 DEFAULT_TYPE = "t4g.small"
 
 PEERING, TRANSIT_GATEWAY = "peering", "transit-gateway"
@@ -68,6 +71,17 @@ class Hub:
     host: str = setting(fields.domain, "its host name")
     image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
     instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Legacy:
+    """A server from which the company migrates: users of the environment may still be `at` it."""
+
+    name: str = setting(NAME, "what the file of people calls it")
+    address: IPv4Address = setting(
+        fields.host_address,
+        "where it takes mail on port 25; with a private address it may also send to the hub",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +160,11 @@ class Environment:
     )
     dns: Dns = setting(fields.record(Dns), "what the public zones hold", default=Dns())
     people: str = setting(fields.text, "the file of people, relative to the stack file")
+    legacy: tuple[Legacy, ...] = setting(
+        fields.records(Legacy, 0, LEGACY),
+        "servers from which the company migrates (docs/operations.md)",
+        default=(),
+    )
     image: str = setting(IMAGE, "the Debian 13 image id of every host without its own, pinned")
     instance_type: str = setting(
         INSTANCE_TYPE, "the instance type of every host without its own", default=DEFAULT_TYPE
@@ -167,6 +186,11 @@ class Environment:
     def smarthost_port(self) -> int:
         """The smarthost's port; the usual one where none is named."""
         return self.smarthost.port if self.smarthost else ports.SUBMISSION
+
+    @property
+    def legacy_servers(self) -> dict[str, IPv4Address]:
+        """The addresses of the servers to migrate from, by name."""
+        return {server.name: server.address for server in self.legacy}
 
     @property
     def relay_hosts(self) -> tuple[str, ...]:
@@ -231,6 +255,7 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     values, problems = fields.read(Environment, raw, "environment")
     problems += _zone_problems("environment.zones", values.get("region"), values.get("zones", ()))
     problems += _network_problems(values.get("network"), values.get("branches"))
+    problems += _legacy_problems(values)
     relays: tuple[Relay, ...] = values.get("relays", ())
     problems += _relay_problems(relays, values.get("zones"))
     problems += smarthost_problems(values)
@@ -285,6 +310,21 @@ def _zone_problems(path: str, region: str | None, zones: tuple[str, ...]) -> Ite
 def _network_problems(network: IPv4Network | None, branches: IPv4Network | None) -> Iterator[str]:
     if network and branches and network.overlaps(branches):
         yield f"environment.branches: must not overlap the network {network}, got {branches}"
+
+
+def _legacy_problems(values: dict[str, Any]) -> Iterator[str]:
+    """A server to migrate from is outside: neither in the VPC nor at a branch."""
+    names: list[str] = []
+    taken: list[IPv4Address] = []
+    for index, server in enumerate(values.get("legacy", ())):
+        path = f"environment.legacy[{index}]"
+        if server.name in names or server.address in taken:
+            yield f"{path}: must be a server of its own, got {server.name} {server.address} again"
+        names.append(server.name)
+        taken.append(server.address)
+        for key in ("network", "branches"):
+            if key in values and server.address in values[key]:
+                yield f"{path}.address: must not be in {key} {values[key]}, got {server.address}"
 
 
 def _relay_problems(relays: tuple[Relay, ...], zones: tuple[str, ...] | None) -> Iterator[str]:

@@ -26,7 +26,7 @@ def check_environment(stack: str, settings: Environment, provider: aws.Provider)
     plan = environment_plan(settings.network, len(settings.zones), [])
     rules = acl.dmz_acl(settings.network, settings.branches, plan.zones[0].private)
     firewall = flows.environment_firewall(
-        settings.outbound, settings.branches, settings.smarthost_port
+        settings.outbound, settings.branches, settings.smarthost_port, settings.legacy_servers
     )
     uses = quotas.environment_uses(settings, firewall, rules, _others(stack, provider))
     _judge(uses, provider)

@@ -110,7 +110,10 @@ class _Build:
         """Security groups, and the DMZ's network ACL."""
         settings, vpc_id = self.settings, self.network.vpc.id
         firewall = flows.environment_firewall(
-            settings.outbound, settings.branches, settings.smarthost_port
+            settings.outbound,
+            settings.branches,
+            settings.smarthost_port,
+            settings.legacy_servers,
         )
         groups = Groups(self.name, vpc_id=vpc_id, firewall=firewall, opts=self.opts)
         self.groups = groups.groups
@@ -172,7 +175,14 @@ class _Build:
             domains=self.settings.every_domain,
             branches=str(self.settings.branches),
             hub=str(self.plan.hub),
+            # A relay does not know of them, nor is it replaced for them.
+            legacy=self.legacy if role == flows.HUB else {},
         )
+
+    @property
+    def legacy(self) -> dict[str, str]:
+        """The addresses of the servers to migrate from, as text, by name."""
+        return {name: str(address) for name, address in self.settings.legacy_servers.items()}
 
     def _document(
         self,
@@ -404,6 +414,7 @@ class _Build:
             "network": str(settings.network),
             "branches": str(settings.branches),
             "branch_link": settings.branch_link,
+            "legacy": self.legacy,
             "hosts": [*relays, hub],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,

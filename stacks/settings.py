@@ -32,7 +32,8 @@ def load_environment(raw: object) -> tuple[Environment, People]:
     Raises SettingsError with every problem.
     """
     values, problems = read_environment(raw)
-    people, more = _people(values, values.get("domains"), branch=False)
+    legacy = tuple(server.name for server in values.get("legacy", ()))
+    people, more = _people(values, values.get("domains"), branch=False, legacy=legacy)
     if problems or more or people is None:
         raise SettingsError(problems + more)
     settings = Environment(**values)
@@ -106,17 +107,21 @@ def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighb
 
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""There may be hundreds of stack files; libyaml reads one ten times as fast."""
+"""There may be hundreds of stack files and 100,000 people; libyaml is ten times as fast."""
 
 
 def _people(
-    values: dict[str, Any], domains: tuple[str, ...] | None, *, branch: bool
+    values: dict[str, Any],
+    domains: tuple[str, ...] | None,
+    *,
+    branch: bool,
+    legacy: tuple[str, ...] = (),
 ) -> tuple[People | None, list[str]]:
     name = values.get("people")
     if name is None:
         return None, []
     try:
-        raw = yaml.safe_load((HERE / name).read_text())
+        raw = yaml.load((HERE / name).read_text(), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return None, [f"people: must be a YAML file beside the stack file, got {name!r} ({error})"]
-    return read_people(raw, domains, path=name, branch=branch)
+    return read_people(raw, domains, path=name, branch=branch, legacy=legacy)

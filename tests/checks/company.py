@@ -113,6 +113,7 @@ class Company:
                 "network": "10.0.0.0/16",
                 "branches": str(BRANCHES),
                 "nat": NAT_PUBLIC,
+                "legacy": {},
                 "shell": CONNECT,
                 "hosts": [_host(RELAY, "relay", PUBLIC[RELAY]), _host(HUB, "hub", "")],
             },

@@ -45,6 +45,7 @@ def outputs(outbound: str = "relay", *, branch: bool = True) -> dict[str, dict[s
             "branches": "192.168.0.0/16",
             "hosts": [RELAY, HUB],
             "nat": NAT,
+            "legacy": {},
             "shell": "eice-dev",
         }
     }

@@ -10,6 +10,7 @@ from model import flows
 from model.flows import Flow, branch_firewall, environment_firewall
 
 SUPERNET = IPv4Network("192.168.0.0/16")
+LEGACY = {"near": IPv4Address("172.16.0.25"), "far": IPv4Address("198.51.100.25")}
 
 
 MODES = ("relay", "direct", "smarthost")
@@ -56,6 +57,16 @@ def test_what_must_never_pass(outbound: str) -> None:
     assert not any({source, to} == {"relay", "branches"} for source, to, *_ in table)
 
 
+def test_a_legacy_server_reaches_the_hub_only_from_a_private_address() -> None:
+    firewall = environment_firewall("relay", SUPERNET, legacy=LEGACY)
+    assert opened(firewall) - opened(environment_firewall("relay", SUPERNET)) == {
+        ("hub", "legacy-near", "tcp", 25),
+        ("hub", "legacy-far", "tcp", 25),
+        ("legacy-near", "hub", "tcp", 25),
+    }
+    assert firewall.places["legacy-far"] == IPv4Network("198.51.100.25/32")
+
+
 def test_a_branch_talks_mail_with_the_hub_alone() -> None:
     firewall = branch_firewall(IPv4Address("10.1.11.5"))
     assert {f for f in opened(firewall) if f[3] == 25} == {
@@ -69,6 +80,7 @@ def test_a_branch_talks_mail_with_the_hub_alone() -> None:
     "firewall",
     [
         *(environment_firewall(mode, SUPERNET) for mode in MODES),
+        environment_firewall("relay", SUPERNET, legacy=LEGACY),
         branch_firewall(IPv4Address("10.1.11.5")),
     ],
 )

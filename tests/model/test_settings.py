@@ -46,6 +46,22 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ),
         ({"disks": {"mail": 0}}, "environment.disks.mail: must be between 1 and 16384 GiB, got 0"),
         ({"nat": "none"}, "environment.nat: must be one or per-zone, got 'none'"),
+        (
+            {"legacy": [{"name": "old", "address": "10.1.9.9"}]},
+            "environment.legacy[0].address: must not be in network 10.1.0.0/16, got 10.1.9.9",
+        ),
+        (
+            {"legacy": [{"name": "old", "address": "192.168.9.9"}]},
+            "environment.legacy[0].address: must not be in branches 192.168.0.0/16",
+        ),
+        (
+            {"legacy": [{"name": "old", "address": "127.0.0.1"}]},
+            "environment.legacy[0].address: must be a public address, got 127.0.0.1",
+        ),
+        (
+            {"legacy": [{"name": "old", "address": f"172.16.0.{n}"} for n in (1, 2)]},
+            "environment.legacy[1]: must be a server of its own, got old 172.16.0.2 again",
+        ),
         ({"network": "10.1.0.0/24"}, "environment.network: must be between /16 and /20, got /24"),
         ({"network": "11.1.0.0/16"}, "environment.network: must be private address space"),
         ({"network": "10.1.0.1/16"}, "has host bits set"),

@@ -269,3 +269,16 @@ def test_wrong_settings_and_people_are_told_at_once_before_any_resource(
         assert part in text
     with pytest.raises(SettingsError, match=r"people: must be a YAML file.*none\.yaml"):
         environment.build("dev", dev | {"people": "none.yaml"})
+
+
+def test_a_legacy_server_is_the_hub_s_to_know(dev: dict[str, Any]) -> None:
+    legacy = [{"name": "old", "address": "172.16.0.25"}]
+    recorder, outputs = run(lambda: environment.build("dev", dev | {"legacy": legacy}))
+    assert outputs["legacy"] == {"old": "172.16.0.25"}
+    for host, known in (("ms", True), ("dmz-ms", False)):
+        assert ("172.16.0.25" in repr(user_data(recorder, f"gatepost-dev-{host}"))) is known
+    rules = {
+        resource.name
+        for resource in recorder.of("vpc/securityGroupIngressRule:SecurityGroupIngressRule")
+    }
+    assert "gatepost-dev-legacy-old-hub-25-in" in rules

@@ -178,6 +178,33 @@ def check_commands(company: Company, stack: str, monkeypatch: pytest.MonkeyPatch
     assert main(["branch", "policy", "dev"]) == 1
 
 
+def test_the_link_is_changed_and_changed_back(
+    company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway cannot go before the last branch has left it."""
+    file, peered = company.file("dev"), "branch_link: peering"
+    if peered not in file.read_text():
+        pytest.skip("it begins with peering")
+    company.engine.up("dev-osaka")
+    before = company.world(monkeypatch)
+    file.write_text(file.read_text().replace(peered, "branch_link: transit-gateway"))
+    for stack in ("dev", "dev-osaka"):
+        assert all(kind != "replace" for kind, _ in company.engine.up(stack).changes)
+    joined = company.world(monkeypatch)
+    assert (len(joined.peerings), len(joined.transit_attachments)) == (0, 2)
+    assert joined.instances == before.instances, "no machine was touched"
+    file.write_text(file.read_text().replace("branch_link: transit-gateway", peered))
+    with pytest.raises(EngineError, match="has non-deleted attachments"):
+        company.engine.up("dev")
+    for stack in ("dev-osaka", "dev"):
+        company.engine.up(stack)
+    after = company.world(monkeypatch)
+    assert (len(after.peerings), len(after.transit_attachments)) == (1, 0)
+    assert after.instances == before.instances
+    assert company.engine.up("dev", refresh=True).changes == ()
+    company.engine.destroy("dev-osaka")
+
+
 def test_a_branch_of_no_environment_is_told_where_it_looked(company: Company) -> None:
     file = company.file("lost-osaka")
     text = company.file("dev-osaka").read_text()

@@ -1,0 +1,230 @@
+"""Branches behind a Transit Gateway, added and removed while mail flows; and an office.
+
+One lab for all: each test leaves it as the next one needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from checks.ready import wait_ready
+from checks.smtp import rcpt
+from checks.suite import Scene, run_suite
+from cli.main import main
+from cli.twin import Twin
+from lab import hosts
+from lab.engine.deploy import Result
+from lab.errors import LabError
+from lab.waiting import wait_for
+from tests.lab.session import flow
+from tests.lab.session.bench import Bench, copy_project, edit
+from tests.lab.session.flow import Flow, Message
+
+PAUSE = 0.3
+"""Seconds between two messages of a sender."""
+LIMIT = 30.0
+"""Seconds for a change to be in force or for mail to arrive, on a busy machine."""
+TARO, HANAKO, JIRO, GORO = (f"{name}@example.jp" for name in ("taro", "hanako", "jiro", "goro"))
+HUB, RELAY, BRANCH = "ms.example.jp", "dmz-ms.example.jp", "ms2.example.jp"
+TABLES = "/var/lib/gatepost"
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    project = copy_project(tmp_path_factory.mktemp("branches") / "project")
+    key = "  gatepost:environment:\n"
+    edit(project / "stacks/Pulumi.dev.yaml", key, f"{key}    branch_link: transit-gateway\n")
+    found = Bench.of(project, tmp_path_factory.mktemp("branches-lab") / "state")
+    try:
+        found.lab.up(["dev"])
+        wait_ready(Twin(found.lab))
+        yield found
+    finally:
+        found.lab.down()
+
+
+@pytest.fixture
+def scene(bench: Bench) -> Scene:
+    return Scene(Twin(bench.lab))
+
+
+def counts(result: Result) -> tuple[int, int, int, int]:
+    return result.created, result.updated, result.replaced, result.deleted
+
+
+def boot_ids(bench: Bench) -> dict[str, str]:
+    """The environment's machines: another id after every boot."""
+    ids = bench.boot_ids()
+    return {host: ids[host] for host in (HUB, RELAY)}
+
+
+def steady(bench: Bench, log: Path) -> list[Flow]:
+    """Mail in and out of the hub."""
+    outside = Scene(Twin(bench.lab)).outside[0]
+    inward = log / "inward"
+    outward = log / "outward"
+    return [
+        Flow.start(
+            bench.lab,
+            outside.name,
+            f"a@{outside.domain}",
+            [TARO, HANAKO],
+            pause=PAUSE,
+            log=inward,
+        ),
+        Flow.start(bench.lab, HUB, TARO, [f"b@{outside.domain}", HANAKO], pause=PAUSE, log=outward),
+    ]
+
+
+def wait_arrived(scene: Scene, sent: list[Message]) -> None:
+    """Every message has come exactly once."""
+    wait_for(lambda: set(sent) <= set(flow.arrivals(scene)), LIMIT)
+    found = flow.arrivals(scene)
+    assert [message for message in sent if found[message] != 1] == []
+
+
+def queued(scene: Scene, host: str, recipient: str) -> list[str]:
+    """Why each message for a recipient waits in a host's queue."""
+    lines = scene.run(host, ["postqueue", "-j"]).out.splitlines()
+    return [
+        item.get("delay_reason", "")
+        for line in lines
+        for item in json.loads(line)["recipients"]
+        if item["address"] == recipient
+    ]
+
+
+def known(scene: Scene, recipient: str) -> bool:
+    """Whether the edge takes mail for a recipient."""
+    relay, outside = scene.relay, scene.outside[0]
+    reply = rcpt(scene, outside.name, relay.public_ip, f"a@{outside.domain}", recipient)
+    assert reply[:3] in ("250", "550"), reply
+    return reply.startswith("250")
+
+
+def wait_known(scene: Scene, recipient: str, *, wanted: bool) -> None:
+    assert wait_for(lambda: known(scene, recipient) == wanted, LIMIT), f"{recipient}: not {wanted}"
+
+
+def send(bench: Bench, recipient: str) -> Message:
+    """One message from the Internet, with a subject as the flows' own."""
+    word, outside = flow.word(), Scene(Twin(bench.lab)).outside[0]
+    text = f"From: a@{outside.domain}\nTo: {recipient}\nSubject: {word}\n\nhello\n"
+    argv = ["sendmail", "-i", "-f", f"a@{outside.domain}", recipient]
+    done = hosts.run(bench.lab, outside.name, argv, stdin=text, limit=LIMIT)
+    assert done.returncode == 0, done.stderr
+    return word, recipient
+
+
+def unchanged(bench: Bench) -> None:
+    """The environment is as the engine remembers it, and as it is in AWS."""
+    for refresh in (False, True):
+        [dev] = bench.lab.apply(["dev"], refresh=refresh)
+        assert (counts(dev), dev.changes) == ((0, 0, 0, 0), ())
+
+
+def test_a_branch_joins_while_mail_flows(bench: Bench, scene: Scene, tmp_path: Path) -> None:
+    ids, flows = boot_ids(bench), steady(bench, tmp_path)
+    assert not known(scene, JIRO)
+    dev, osaka = bench.lab.apply(["dev", "dev-osaka"])
+    assert counts(dev) == (0, 0, 0, 0)
+    assert counts(osaka) == (osaka.created, 0, 0, 0)
+    wait_ready(Twin(bench.lab))
+    wait_known(scene, JIRO, wanted=True)
+    message = send(bench, JIRO)
+    for each in flows:
+        each.end()
+    sent = [message, *(message for each in flows for message in each.sent)]
+    assert len(sent) > 20
+    wait_arrived(Scene(Twin(bench.lab)), sent)
+    assert boot_ids(bench) == ids
+    unchanged(bench)
+
+
+def test_every_check_passes_over_the_transit_gateway(bench: Bench, scene: Scene) -> None:
+    assert [peering for peering in bench.lab.world.peerings if peering.active] == []
+    verdicts = list(run_suite(scene.deployment))
+    assert [(each.check, each.finding) for each in verdicts if not each.passed] == []
+    assert len(verdicts) >= 24
+
+
+def test_a_branch_leaves_while_mail_flows(bench: Bench, scene: Scene, tmp_path: Path) -> None:
+    """What waits for its people waits on, without a bounce; new mail hears 550 at the edge."""
+    ids, bounced, flows = boot_ids(bench), flow.bounces(scene), steady(bench, tmp_path)
+    scene.run(BRANCH, ["systemctl", "stop", "postfix"], limit=100)
+    waiting = send(bench, JIRO)
+    assert wait_for(lambda: bool(queued(scene, HUB, JIRO)), LIMIT), "not in the hub's queue"
+    [gone] = bench.lab.remove(["dev-osaka"])
+    assert gone.deleted > 40
+    left = Scene(Twin(bench.lab))
+    wait_known(left, JIRO, wanted=False)
+    assert BRANCH not in bench.boot_ids()
+    assert boot_ids(bench) == ids
+    for each in flows:
+        each.end()
+    sent = [message for each in flows for message in each.sent]
+    assert len(sent) > 20
+    wait_arrived(left, sent)
+    unchanged(bench)
+    check_nothing_left(bench, left)
+    left.run(HUB, ["postqueue", "-f"])
+    why = "not in this host's directory"
+    wait_for(lambda: all(why in each for each in queued(left, HUB, JIRO)), LIMIT)
+    [reason] = queued(left, HUB, JIRO)
+    assert why in reason
+    assert flow.bounces(left) == bounced
+    # It comes back, and what has waited arrives.
+    bench.lab.apply(["dev-osaka"])
+    wait_ready(Twin(bench.lab))
+    again = Scene(Twin(bench.lab))
+    wait_known(again, JIRO, wanted=True)
+    again.run(HUB, ["postqueue", "-f"])
+    wait_arrived(again, [waiting])
+
+
+def check_nothing_left(bench: Bench, scene: Scene) -> None:
+    """Neither the hub, nor the relay, nor AWS's state names the branch or its network."""
+    for host in (HUB, RELAY):
+        found = scene.run(host, ["grep", "-rlE", "192[.]168[.]10[.]|osaka|jiro@example.jp", TABLES])
+        assert found.out == "", host
+    world = bench.lab.world
+    routes = [route for table in world.route_tables for route in table.routes]
+    assert {r.destination for r in routes if r.destination.startswith("192.168.")} == {
+        "192.168.0.0/16"
+    }
+    [table] = world.transit_tables
+    assert [route.destination for route in table.routes] == ["10.1.0.0/16"]
+    assert [each.name for each in world.vpcs] == ["gatepost-dev"]
+    assert [volume.name for volume in world.volumes if "osaka" in volume.name] == []
+
+
+def test_an_office_that_is_not_there_yet_has_its_mail_kept(
+    bench: Bench, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = boot_ids(bench)
+    monkeypatch.setattr("cli.commands.PROJECT", bench.lab.project)
+    argv = ["branch", "new", "nagoya", "--environment", "dev", "--host", "ms9.example.jp"]
+    assert main([*argv, "--gateway", "203.0.113.20", "--network", "192.168.99.0/24"]) == 0
+    people = bench.lab.project / "stacks/people/dev-nagoya.yaml"
+    people.write_text(f"users: [{GORO}]\n")
+    [office] = bench.lab.apply(["dev-nagoya"])
+    assert counts(office) == (office.created, 0, 0, 0)
+    wait_known(scene, GORO, wanted=True)
+    send(bench, GORO)
+    assert wait_for(lambda: bool(queued(scene, HUB, GORO)), LIMIT), "not in the hub's queue"
+    trusted = scene.run(HUB, ["postmap", "-q", "192.168.99.5", f"cdb:{TABLES}/tables/clients"])
+    assert trusted.out.strip() == "branches/nagoya"
+    unchanged(bench)
+    bench.lab.remove(["dev-nagoya"])
+    wait_known(scene, GORO, wanted=False)
+    assert boot_ids(bench) == ids
+    assert scene.run(HUB, ["grep", "-rl", "192.168.99", TABLES]).out == ""
+
+
+def test_what_is_not_deployed_cannot_be_removed(bench: Bench) -> None:
+    with pytest.raises(LabError, match="stack dev-nagoya: not deployed in this lab; deployed: dev"):
+        bench.lab.remove(["dev-nagoya"])
