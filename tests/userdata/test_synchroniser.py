@@ -208,6 +208,17 @@ def test_a_table_that_answers_wrongly_never_comes_in_force(
     assert alarms(tmp_path) == []
 
 
+def test_a_branch_that_claims_everyone_fills_no_alarm_with_it(tmp_path: Path) -> None:
+    everyone = [f"u{number}@example.jp" for number in range(500)]
+    users = ["taro@example.jp", *everyone]
+    bucket = Bucket(texts("environment", users=users), texts("branches/osaka", users=everyone))
+    follow(tmp_path, bucket, HUB).look()
+    found = alarms(tmp_path)
+    assert len(found) == watch.MOST_CONFLICTS + 1
+    assert f"conflict: {500 - watch.MOST_CONFLICTS} more" in found
+    assert "conflict: branches/osaka: u0@example.jp belongs to environment" in found
+
+
 def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:
     bucket = Bucket(HOME, OSAKA)
     follower = follow(tmp_path, bucket, HUB)

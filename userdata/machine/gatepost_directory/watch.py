@@ -18,6 +18,8 @@ STALE_AFTER = 30.0
 """Seconds without an answer after which a relay takes its tables for out of date."""
 ALARM_AFTER = 180.0
 """Seconds without an answer after which that is an alarm: S3 is allowed a moment."""
+MOST_CONFLICTS = 20
+"""Conflicts that are said one by one: one branch could claim every address there is."""
 
 
 class Synchroniser:
@@ -176,7 +178,9 @@ class Synchroniser:
         if self.config.required not in self.parts:
             return False
         tables, conflicts = derive(self.parts, self.config)
-        self.derived = {f"conflict: {conflict}" for conflict in conflicts}
+        self.derived = {f"conflict: {conflict}" for conflict in conflicts[:MOST_CONFLICTS]}
+        if rest := conflicts[MOST_CONFLICTS:]:
+            self.derived.add(f"conflict: {len(rest)} more")
         try:
             changed = self.store.install(tables)
         except Refused as reason:
