@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
+from meaning import Postfix, forms
 
 from checks.alarms import standing
 from checks.ready import wait_ready
-from checks.smtp import rcpt
+from checks.smtp import dialogue, rcpt
 from checks.suite import Scene
 from cli.twin import Twin
 from lab.waiting import wait_for
@@ -224,6 +225,30 @@ def _alarm(drill: Drill, host: str) -> str:
 
 def _tables(scene: Scene, host: str) -> str:
     return scene.run(host, ["sh", "-c", "sha256sum /var/lib/gatepost/tables/*.cdb"]).out
+
+
+def test_postfix_looks_up_as_the_model_does_which_the_property_trusts(drill: Drill) -> None:
+    """What tests/meaning.py says of the edge, asked of the real one in every form of an address."""
+    scene, company = drill.scene, drill.company
+    in_force(drill)
+    relay = {name: _table(scene, name) for name in ("recipients", "refused")}
+    model = Postfix(relay=relay, inside={}, office={})
+    known = [*sorted(company.takes_mail())[:12], *sorted(company.refuses_mail())[:6]]
+    asked = [form for address in [*known, "nobody@example.jp"] for form in forms(address)]
+    assert {model.edge(form)[:3] for form in asked} == {"250", "550"}
+    for part in (asked[start : start + 8] for start in range(0, len(asked), 8)):
+        lines = ["EHLO mx.example.net", "MAIL FROM:<a@example.net>"]
+        lines += [f"RCPT TO:<{form}>" for form in part]
+        replies = dialogue(scene, scene.outside[0].name, scene.relay.public_ip, *lines)[3:]
+        for form, reply in zip(part, replies, strict=True):
+            wanted = model.edge(form).removesuffix(" unknown")
+            assert reply.startswith(wanted[:3]), (form, reply)
+            assert wanted[4:] in reply, (form, reply)
+
+
+def _table(scene: Scene, name: str) -> dict[str, str]:
+    text = scene.run(scene.relay.name, ["cat", f"/var/lib/gatepost/tables/{name}"]).out
+    return {key: value for key, _, value in (line.partition(" ") for line in text.splitlines())}
 
 
 def test_nothing_but_objects_changed(drill: Drill) -> None:
