@@ -48,7 +48,6 @@ test: host lint
 
 bench: host
 	.venv/bin/python -m benchmarks
-	.venv/bin/python -m benchmarks.branches
 
 clean:
 	-[ -x .venv/bin/gatepost ] && .venv/bin/gatepost lab down

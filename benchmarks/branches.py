@@ -1,4 +1,4 @@
-"""`python -m benchmarks.branches [--count N]`: what a branch costs beside many others.
+"""What a branch costs beside many others.
 
 Deploys generated branches one after another by the real engine into the emulator; no machine is
 booted. It tells the time of `up` of the last branch against the first, and how much of it is the
@@ -15,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cli import branch
 from cli.commands import PROJECT
-from cli.words import table
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine
 from lab.engine.project import mirror
@@ -128,29 +127,18 @@ def _processor(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main(argv: list[str] | None = None, say: Callable[[str], None] = print) -> None:
-    """Print the seconds and the two ratios."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.branches", description=__doc__)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(argv)
-    if arguments.count <= 2 * REPEATS:
-        parser.error(f"--count: must be more than {2 * REPEATS}, got {arguments.count}")
+def report(count: int) -> dict[str, float]:
+    """Seconds of the first and the last of `count` branches, and the two ratios.
+
+    Raises SystemExit for too few.
+    """
+    if count <= 2 * REPEATS:
+        raise SystemExit(f"--branches: must be more than {2 * REPEATS}, got {count}")
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder), arguments.count)
+        found = measure(Path(folder), count)
     whole, emulated = (found[f"{what}, last branches"] for what in ("up", "emulator"))
     before, emulated_before = (found[f"{what}, first branches"] for what in ("up", "emulator"))
-    ratios = {
-        f"up of branch {arguments.count} / of the first": whole / before,
-        "the same without the emulator": (whole - emulated) / (before - emulated_before),
+    return found | {
+        f"ratio: up of branch {count} / of the first": whole / before,
+        "ratio: the same without the emulator": (whole - emulated) / (before - emulated_before),
     }
-    if arguments.json:
-        say(json.dumps({"seconds": found, "ratios": ratios}))
-        return
-    say(table([["what", "seconds"], *([name, f"{value:.2f}"] for name, value in found.items())]))
-    say("")
-    say(table([["ratio", ""], *([name, f"{value:.2f}"] for name, value in ratios.items())]))
-
-
-if __name__ == "__main__":
-    main()

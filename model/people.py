@@ -201,7 +201,7 @@ def read_people(
         for name in found.open_aliases
         if name not in found.aliases
     ]
-    expanded, more = _expanded(found, path)
+    expanded, more = _expanded(found, domains, path)
     problems += more
     if not branch and domains and "aliases" in values:
         problems += _role_problems(found, expanded, domains, path)
@@ -253,7 +253,9 @@ def _server_problems(found: tuple[User, ...], legacy: tuple[str, ...], path: str
             yield f"{path}.users: {user.address}: at must be {known}, got {user.at!r}"
 
 
-def _expanded(people: People, path: str) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+def _expanded(
+    people: People, domains: tuple[str, ...] | None, path: str
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
     """Each alias with the users that it leads to, through however many others."""
     known = {user.address for user in people.users}
     done: dict[str, tuple[str, ...]] = {}
@@ -278,9 +280,7 @@ def _expanded(people: People, path: str) -> tuple[dict[str, tuple[str, ...]], li
             elif member in people.aliases:
                 members.update(dict.fromkeys(resolve(member, (*way, name))))
             else:
-                problems.append(
-                    f"{path}.aliases.{name}: must name users or aliases of this file, got {member}"
-                )
+                problems.append(f"{path}.aliases.{name}: {_strange(member, domains)}")
         done[name] = tuple(members)
         return done[name]
 
@@ -291,6 +291,15 @@ def _expanded(people: People, path: str) -> tuple[dict[str, tuple[str, ...]], li
                 f"got {len(done[name])}"
             )
     return done, problems
+
+
+def _strange(member: str, domains: tuple[str, ...] | None) -> str:
+    """What is wrong with an alias's member that is nobody of the same file."""
+    if domains is None or member.rpartition("@")[2] in domains:
+        return f"must name users or aliases of this file, got {member}"
+    inside = ", ".join(domains)
+    page = "docs/decisions/forwarding.md"
+    return f"must not lead outside the mail domains ({inside}; {page}), got {member}"
 
 
 def _role_problems(

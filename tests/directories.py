@@ -38,6 +38,7 @@ SERVERS = {
     "environment": ("ms.example.jp", HUB_ADDRESS),
     "branches/osaka": ("ms2.example.jp", "192.168.10.5"),
     "branches/nagoya": ("ms3.example.jp", "192.168.20.5"),
+    "branches/tokyo": ("ms4.example.jp", "192.168.30.5"),
 }
 ROLES = {f"{role}@{d}": ["taro@example.jp"] for d in DOMAINS for role in ("postmaster", "abuse")}
 
@@ -85,6 +86,8 @@ class Bucket:
             self.put(each)
         self.fetched: list[str] = []
         self.unreadable: set[str] = set()
+        self.breaking: set[str] = set()
+        """Objects at which the connection breaks off."""
         self.away = False
 
     def put(self, objects: dict[str, str]) -> None:
@@ -104,6 +107,8 @@ class Bucket:
 
     def get_object(self, Bucket: str, Key: str, IfNoneMatch: str = "") -> dict[str, Any]:
         self._answer()
+        if Key in self.breaking:
+            raise EndpointConnectionError(endpoint_url="https://b.s3.amazonaws.com")
         if Key in self.unreadable:
             raise _error("AccessDenied")
         if Key not in self.objects:

@@ -205,6 +205,18 @@ class Postfix:
         return way
 
 
+def forms(address: str) -> tuple[str, ...]:
+    """An address as senders may write it."""
+    local, _, domain = address.partition("@")
+    return (
+        address,
+        address.upper(),
+        f"{local}+x@{domain}",
+        f"{local}+@{domain}",
+        f"{local}+a+b@{domain}",
+    )
+
+
 def lookup(table: Mapping[str, str], address: str) -> str:
     """virtual(5), transport(5), access(5): the whole address first, then without its detail."""
     address = address.lower()

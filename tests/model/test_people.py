@@ -159,6 +159,16 @@ def test_a_hundred_thousand_people_are_read_in_seconds() -> None:
     assert time.process_time() - begun < 20, "quadratic work would take hours"
 
 
+@pytest.mark.parametrize("branch", [False, True])
+def test_no_alias_leads_outside(branch: bool) -> None:
+    aliases = {"all@example.jp": ["a@example.jp", "me@example.net"]}
+    raw = {"users": ["a@example.jp"], "aliases": aliases if branch else ROLES | aliases}
+    assert problems(raw, branch=branch) == [
+        "people.yaml.aliases.all@example.jp: must not lead outside the mail domains "
+        "(example.jp; docs/decisions/forwarding.md), got me@example.net"
+    ]
+
+
 def test_a_branch_needs_no_role_addresses() -> None:
     assert problems({"users": ["j@example.jp"]}, branch=True) == []
 

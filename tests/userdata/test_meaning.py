@@ -6,23 +6,11 @@ from typing import Any
 
 from directories import people
 from hypothesis import given, settings
-from meaning import OPEN, POOL, Meaning, Postfix, files
+from meaning import OPEN, POOL, Meaning, Postfix, files, forms
 
 from userdata.machine.gatepost_directory.tables import HOLDING
 
 ASKED = (*POOL, OPEN, "taro@example.jp", "nobody@example.jp", "postmaster@example.co.jp")
-
-
-def forms(address: str) -> tuple[str, ...]:
-    """An address as senders may write it."""
-    local, _, domain = address.partition("@")
-    return (
-        address,
-        address.upper(),
-        f"{local}+x@{domain}",
-        f"{local}+@{domain}",
-        f"{local}+a+b@{domain}",
-    )
 
 
 @settings(max_examples=300, deadline=None)

@@ -151,6 +151,10 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
         "refused: must be own addresses",
     ),
     "refusals as a list": (osaka(refused=[JIRO]), "refused: must map"),
+    "the last of a million keys twice": (
+        b"{" + b",".join(b'"%d":0' % (n % 999_999) for n in range(1_000_000)) + b"}",
+        "key '0' stands twice",
+    ),
     "a million aliases": (
         osaka(aliases={f"a{n}@example.jp": [JIRO] for n in range(1_000_000)}),
         "must be at most|at most 2000000 values",

@@ -186,6 +186,24 @@ def test_one_object_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> Non
     assert alarms(tmp_path) == []
 
 
+def test_what_was_taken_before_s3_broke_off_comes_in_force(tmp_path: Path) -> None:
+    """Osaka's new people are read, the connection breaks off, and the rest turns out wrong."""
+    other = texts("branches/tokyo", users=["goro@example.jp"])
+    bucket = Bucket(HOME, OSAKA, other)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    bucket.put(texts("branches/osaka", users=["shiro@example.jp"]))
+    [wrong] = [key for key in other if key.startswith(HUB.prefix)]
+    bucket.objects[wrong] = b"{"
+    bucket.breaking = {wrong}
+    follower.look()
+    assert "shiro@example.jp" not in tables(tmp_path)["transport"]
+    bucket.breaking.clear()
+    follower.look()
+    assert "shiro@example.jp" in tables(tmp_path)["transport"]
+    assert "goro@example.jp" in tables(tmp_path)["transport"], "its last good state"
+
+
 def test_a_table_that_answers_wrongly_never_comes_in_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +224,17 @@ def test_a_table_that_answers_wrongly_never_comes_in_force(
     follower.look()
     assert "goro@example.jp" in tables(tmp_path)["transport"]
     assert alarms(tmp_path) == []
+
+
+def test_a_branch_that_claims_everyone_fills_no_alarm_with_it(tmp_path: Path) -> None:
+    everyone = [f"u{number}@example.jp" for number in range(500)]
+    users = ["taro@example.jp", *everyone]
+    bucket = Bucket(texts("environment", users=users), texts("branches/osaka", users=everyone))
+    follow(tmp_path, bucket, HUB).look()
+    found = alarms(tmp_path)
+    assert len(found) == watch.MOST_CONFLICTS + 1
+    assert f"conflict: {500 - watch.MOST_CONFLICTS} more" in found
+    assert "conflict: branches/osaka: u0@example.jp belongs to environment" in found
 
 
 def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:

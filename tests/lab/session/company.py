@@ -38,6 +38,8 @@ class Company:
     aliases: dict[str, list[str]] = field(default_factory=dict)
     """Of the environment, beside those that it must have."""
     number: int = 0
+    moving: set[str] = field(default_factory=set)
+    """Whose mailbox is under way; nothing else happens to them meanwhile."""
 
     @classmethod
     def start(cls, project: Path, *, seed: int, size: int) -> Company:
@@ -100,7 +102,8 @@ class Company:
 
     def alter(self) -> str:
         """A new group, or another member of one."""
-        here = [user for user, said in self.users["dev"].items() if not said]
+        free = self.users["dev"].items()
+        here = [user for user, said in free if not said and user not in self.moving]
         members = self.rng.sample(here, min(3, len(here)))
         if self.aliases and self.rng.random() < 0.5:
             name = self.rng.choice(list(self.aliases))
@@ -110,17 +113,19 @@ class Company:
         return f"group {name}"
 
     def move(self) -> Iterator[Move]:
-        """Two steps of a move: hold, then the new server claims; after the last the old lets go.
+        """The steps of a move: hold, then the new server claims, then the old one lets go.
 
         Each is written and applied by the caller before the next is asked for.
         """
         source, user = self._someone(in_groups=False)
         target = next(stack for stack in FILES if stack != source)
+        self.moving.add(user)
         self.users[source][user] = {"hold": True}
         yield Move(user, source, target)
         self.users[target][user] = {}
         yield Move(user, source, target)
         del self.users[source][user]
+        self.moving.remove(user)
         yield Move(user, source, target)
 
     def takes_mail(self) -> set[str]:
@@ -139,13 +144,14 @@ class Company:
         return disabled | {user for left in self.reserved.values() for user in left}
 
     def _someone(self, *, in_groups: bool = True) -> tuple[str, str]:
-        taken = set() if in_groups else {m for members in self.aliases.values() for m in members}
+        grouped = {m for members in self.aliases.values() for m in members}
+        taken = self.moving if in_groups else self.moving | grouped
         return self.rng.choice(
             [
                 (stack, user)
                 for stack, users in self.users.items()
                 for user, said in users.items()
-                if user.startswith("user") and "hold" not in said and user not in taken
+                if user.startswith("user") and user not in taken
             ]
         )
 

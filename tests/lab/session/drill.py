@@ -16,6 +16,7 @@ from lab import hosts
 from lab.session import Lab
 from lab.waiting import wait_for
 from tests.lab.session.bench import Bench
+from tests.lab.session.company import Company
 
 END_LIMIT = 30.0
 FORCE_LIMIT = 60.0
@@ -23,7 +24,15 @@ FORCE_LIMIT = 60.0
 ROUNDS = 6
 ROUND_LIMIT = 15.0
 """How often all queues are told to try again, and seconds for them to be empty then."""
+PAUSE = 0.1
+"""Seconds between two messages."""
+CACHED = 31
+"""Seconds for which Postfix's queue manager may know an address's old way (resolve_clnt.c keeps
+its last answer for 30)."""
+FEWEST = 20
+"""Messages below which a flow shows nothing."""
 SENDER = "steady@example.net"
+OSAKA_KEY = "people/branches/osaka.json"
 STATE = "/run/gatepost/directory.json"
 
 _PROGRAM = r"""
@@ -57,6 +66,20 @@ while True:
     print(json.dumps({"word": word, "to": recipient, "code": code, "said": said.decode(),
                       "begun": begun, "at": time.time()}), flush=True)
 """
+
+
+@dataclass
+class Drill:
+    """A lab, its people, and what happened to whom and when."""
+
+    bench: Bench
+    scene: Scene
+    company: Company
+
+    def apply(self) -> None:
+        """The real program, with the files as they are now."""
+        self.company.write()
+        self.bench.lab.apply([])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,25 +170,58 @@ def drain(scene: Scene) -> str:
     return "\n".join(f"{host}: {queue}" for host, queue in left.items())
 
 
+def wrong(drill: Drill, sent: list[Sent], stable: set[str]) -> list[str]:
+    """What is wrong with a flow that has ended: each message that was taken must be there once,
+    nothing may have come back, and whoever existed all the time (`stable`) was never refused.
+    """
+    taken = [each for each in sent if each.code == 250]
+    problems = [f"refused: {each}" for each in sent if each.to in stable and each.code >= 500]
+    if len(taken) <= FEWEST:
+        problems.append(f"only {len(taken)} messages were taken")
+    if left := drain(drill.scene):
+        problems.append(f"still queued: {left}")
+    found = places(drill.scene)
+    problems += [f"doubled: {where}" for where, count in found.items() if count > 1]
+    mailboxes = Counter((word, address) for word, address, _ in found)
+    problems += [f"in two places: {key}" for key, count in mailboxes.items() if count > 1]
+    words = {word for word, _ in mailboxes}
+    problems += [
+        f"lost: {each}"
+        for each in taken
+        if (each.word not in words)
+        or (not each.to.startswith("group") and (each.word, each.to) not in mailboxes)
+    ]
+    return problems + [f"came back: {file}" for file in returned(drill.scene)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Force:
-    """Seconds from an object's writing until it was in force, by host."""
+    """Since when a host has had its newest objects in force, and when they were written.
+
+    Unix times; S3 tells the time of writing in whole seconds.
+    """
 
     host: str
-    seconds: float
+    since: float
+    written: float
+
+    @property
+    def seconds(self) -> float:
+        """From writing until in force: up to a second too large."""
+        return max(0.0, self.since - self.written)
 
 
-def in_force(bench: Bench, scene: Scene, without: Iterable[str] = ()) -> list[Force]:
-    """Wait until every host has the directory's newest objects in force; how long each took.
+def in_force(drill: Drill, without: Iterable[str] = (), limit: float = FORCE_LIMIT) -> list[Force]:
+    """Wait until every host has the directory's newest objects in force.
 
-    S3 tells the time of writing in whole seconds, so that a figure is up to a second too large.
-    `without` are hosts that nobody waits for.
+    `without` are hosts that nobody waits for, `limit` are seconds for each.
     """
-    s3 = bench.client("s3")
-    listed = s3.list_objects_v2(Bucket=directory_bucket(bench))["Contents"]
+    s3 = drill.bench.client("s3")
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=directory_bucket(drill.bench))
+    listed = [item for page in pages for item in page["Contents"]]
     return [
-        Force(host=host.name, seconds=_wait_in_force(scene, host, listed))
-        for host in scene.hosts
+        _wait_in_force(drill.scene, host, listed, limit)
+        for host in drill.scene.hosts
         if host.name not in without
     ]
 
@@ -176,7 +232,7 @@ def directory_bucket(bench: Bench) -> str:
     return next(each["Name"] for each in buckets if "directory" in each["Name"])
 
 
-def _wait_in_force(scene: Scene, host: MailHost, listed: list[Any]) -> float:
+def _wait_in_force(scene: Scene, host: MailHost, listed: list[Any], limit: float) -> Force:
     mine = [each for each in listed if _reads(host.role, each["Key"])]
     wanted = {each["Key"]: each["ETag"] for each in mine}
     state: dict[str, Any] = {}
@@ -185,14 +241,39 @@ def _wait_in_force(scene: Scene, host: MailHost, listed: list[Any]) -> float:
         state.update(json.loads(scene.run(host.name, ["cat", STATE]).out))
         return state["objects"] == wanted
 
-    assert wait_for(taken, FORCE_LIMIT), f"{host.name} has {state}, should have {wanted}"
+    assert wait_for(taken, limit), f"{host.name} has {state}, should have {wanted}"
     written = max(each["LastModified"].timestamp() for each in mine)
-    return max(0.0, state["since"] - written)
+    return Force(host=host.name, since=state["since"], written=written)
 
 
 def _reads(role: str, key: str) -> bool:
-    """Whether a host of a role reads an object (there is one branch)."""
-    folder, _, rest = key.partition("/")
+    """Whether a host of a role reads an object (one branch, Osaka's, has a host)."""
     if role == "branch":
-        return folder == "people" and rest.startswith("branches/")
-    return folder == ("addresses" if role == "relay" else "people")
+        return key == OSAKA_KEY
+    return key.startswith("addresses/" if role == "relay" else "people/")
+
+
+def server(drill: Drill, stack: str) -> str:
+    """The host that keeps the mail of a stack's users."""
+    role = "hub" if stack == "dev" else "branch"
+    return next(host.name for host in drill.scene.hosts if host.role == role)
+
+
+def copy_mailbox(drill: Drill, user: str, source: str, target: str) -> None:
+    """What an administrator does with tar and two shells."""
+    local, _, domain = user.partition("@")
+    old, new = server(drill, source), server(drill, target)
+    root = "/var/mail/vhosts"
+    packed = drill.scene.run(
+        old,
+        [
+            "sh",
+            "-c",
+            f"mkdir -p {root}/{domain}/{local} && tar c -C {root} {domain}/{local}|base64",
+        ],
+    )
+    assert packed.code == 0, packed.err
+    unpack = f"base64 -d | tar x -C {root} && chown -R vmail:vmail {root}/{domain}"
+    done = drill.scene.run(new, ["sh", "-c", unpack], stdin=packed.out)
+    assert done.code == 0, done.err
+    drill.scene.run(old, ["rm", "-r", f"{root}/{domain}/{local}"])

@@ -104,7 +104,7 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
         for address, text in part["refused"].items():
             if owners[address] == part["owner"]:
                 refused[address] = REFUSED.format(text)
-    aliases, joined = _aliases(parts, owners, transport)
+    aliases, joined = _aliases(parts, owners, transport, opened)
     return {
         "transport": transport,
         "mailboxes": _home_tables(parts[0])["mailboxes"],
@@ -152,7 +152,10 @@ def _clients(parts: list[Part], config: Config) -> dict[str, str]:
 
 
 def _aliases(
-    parts: list[Part], owners: Mapping[str, str], transport: Mapping[str, str]
+    parts: list[Part],
+    owners: Mapping[str, str],
+    transport: Mapping[str, str],
+    opened: frozenset[str],
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Aliases with their members; a branch adds its own users, and no others, to an open one.
 
@@ -165,7 +168,7 @@ def _aliases(
             members = [user for user in listed if user in transport]
             if owners[name] == part["owner"]:
                 aliases[name] = members
-            elif name in parts[0]["open_aliases"]:
+            elif name in opened:
                 members = [user for user in members if owners[user] == part["owner"]]
                 if len(aliases[name]) + len(members) > MOST_MEMBERS:
                     conflicts.append(f"{part['owner']}: alias {name} has {MOST_MEMBERS} members")

@@ -18,6 +18,8 @@ STALE_AFTER = 30.0
 """Seconds without an answer after which a relay takes its tables for out of date."""
 ALARM_AFTER = 180.0
 """Seconds without an answer after which that is an alarm: S3 is allowed a moment."""
+MOST_CONFLICTS = 20
+"""Conflicts that are said one by one: one branch could claim every address there is."""
 
 
 class Synchroniser:
@@ -37,6 +39,7 @@ class Synchroniser:
         self.derived: set[str] = {f"refused {name}: {reason}" for name, reason in wrong.items()}
         self.missing = False
         self.applied = False
+        """Whether the tables are what the objects say; a fetch that breaks off leaves it so."""
         self.answered = time.monotonic()
         self.said: set[str] = set()
 
@@ -47,17 +50,17 @@ class Synchroniser:
         out of date; that is said at once, and an alarm after some minutes.
         """
         try:
-            changed = self._fetch_changes()
+            self._fetch_changes()
         except AWAY as error:
             self._say(self._complaints(), f"the directory does not answer: {error}")
             if self._silence() > STALE_AFTER:
                 self.set_stale(True)
             return self.store.ready.exists()
         self.answered = time.monotonic()
-        if changed or not self.applied:
-            self.applied = self._apply()
-        else:
+        if self.applied:
             self.set_stale(False)
+        else:
+            self.applied = self._apply()
         self._say(self._complaints())
         return self.store.ready.exists()
 
@@ -78,18 +81,18 @@ class Synchroniser:
             found.add(f"missing {key}: {kept}")
         return found | self.derived
 
-    def _fetch_changes(self) -> bool:
-        """Fetch what is new; whether the objects in force changed."""
+    def _fetch_changes(self) -> None:
+        """Fetch what is new, and let go of what is gone."""
         if not self.config.prefix:
-            return self._fetch_own()
+            self._fetch_own()
+            return
         seen = self._list()
         self.missing = self.config.required not in seen
-        changed = [
-            self._take(key, tag)
-            for key, (tag, size) in seen.items()
-            if self._wanted(key, tag, size)
-        ]
-        return any([*changed, *(self._forget(key) for key in self._gone(set(seen)))])
+        for key, (tag, size) in seen.items():
+            if self._wanted(key, tag, size):
+                self._take(key)
+        for key in self._gone(set(seen)):
+            self._forget(key)
 
     def _list(self) -> dict[str, tuple[str, int]]:
         """Entity tag and size of every object under this host's prefix, by key."""
@@ -115,16 +118,16 @@ class Synchroniser:
             return False
         return True
 
-    def _take(self, key: str, tag: str) -> bool:
+    def _take(self, key: str) -> None:
         """Fetch one object, and take it or refuse it; a failure to fetch is tried again."""
         try:
             answer = self.s3.get_object(Bucket=self.config.bucket, Key=key)
         except ClientError as error:
             self.refused[key] = f"cannot be fetched: {error}"
-            return False
-        return self._judge(key, answer)
+            return
+        self._judge(key, answer)
 
-    def _judge(self, key: str, answer: dict[str, Any]) -> bool:
+    def _judge(self, key: str, answer: dict[str, Any]) -> None:
         """Take a fetched object, or refuse it and leave its last good state in force."""
         body = answer["Body"].read(LARGEST_OBJECT + 1)
         self.tags[key] = answer["ETag"]
@@ -132,14 +135,14 @@ class Synchroniser:
             part = parse(key, body, self.config)
         except Refused as reason:
             self.refused[key] = str(reason)
-            return False
+            return
         self.refused.pop(key, None)
         self.taken[key] = answer["ETag"]
         self.parts[key] = part
+        self.applied = False
         self.store.keep(key, part)
-        return True
 
-    def _fetch_own(self) -> bool:
+    def _fetch_own(self) -> None:
         """A branch's server may read one object only, and asks for that by its entity tag."""
         key = self.config.required
         known = {"IfNoneMatch": self.tags[key]} if key in self.tags else {}
@@ -148,35 +151,37 @@ class Synchroniser:
         except ClientError as error:
             code = error.response["Error"]["Code"]
             if code in ("304", "NotModified"):
-                return False
+                return
             if code not in ("NoSuchKey", "404"):
                 raise
             self.tags.pop(key, None)
             self.missing = True
-            return False
+            return
         self.missing = False
-        return self._judge(key, answer)
+        self._judge(key, answer)
 
     def _gone(self, seen: set[str]) -> set[str]:
         return (set(self.parts) | set(self.tags) | set(self.refused)) - seen
 
-    def _forget(self, key: str) -> bool:
+    def _forget(self, key: str) -> None:
         """Let go of an object that is gone, unless nothing works without it."""
         for known in (self.tags, self.refused):
             known.pop(key, None)
         if key == self.config.required or key not in self.parts:
-            return False
+            return
         del self.parts[key]
+        self.applied = False
         self.taken.pop(key, None)
         self.store.keep(key, None)
-        return True
 
     def _apply(self) -> bool:
         """Derive the tables and put them in force; whether that went well."""
         if self.config.required not in self.parts:
             return False
         tables, conflicts = derive(self.parts, self.config)
-        self.derived = {f"conflict: {conflict}" for conflict in conflicts}
+        self.derived = {f"conflict: {conflict}" for conflict in conflicts[:MOST_CONFLICTS]}
+        if rest := conflicts[MOST_CONFLICTS:]:
+            self.derived.add(f"conflict: {len(rest)} more")
         try:
             changed = self.store.install(tables)
         except Refused as reason:
