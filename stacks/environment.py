@@ -13,7 +13,6 @@ from components.acl import NetworkAcl
 from components.directory import (
     DirectoryBucket,
     DirectoryPart,
-    branch_boundary,
     reader_policy,
     software_object,
 )
@@ -24,11 +23,11 @@ from components.keys import Key
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, certificates, contract, directory, flows, mail, secrets
+from model import acl, addressing, certificates, directory, flows, mail, secrets
 from model.people import People
 from model.prices import CERTIFICATES_DISK
 from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
-from stacks import account, names, turns
+from stacks import account, names, terms, turns
 from stacks.common import host_output, provider
 from stacks.settings import load_environment
 from userdata import render, software
@@ -346,45 +345,14 @@ class _Build:
         )
 
     def _contract(self) -> None:
-        settings, transit = self.settings, self.network.transit
-        routes = transit.association_default_route_table_id if transit else ""
-        boundary = branch_boundary(self.name, self.bucket, self.opts)
-        terms = Output.all(
-            self.network.vpc.id,
-            self.network.hub_table,
-            transit.id if transit else "",
-            routes,
-            boundary.arn,
-        ).apply(
-            lambda ids: contract.to_json(
-                contract.Contract(
-                    version=contract.VERSION,
-                    environment=self.stack,
-                    account=self.account,
-                    region=settings.region,
-                    vpc=ids[0],
-                    network=str(settings.network),
-                    branches=str(settings.branches),
-                    branch_link=settings.branch_link,
-                    route_table=ids[1],
-                    transit_gateway=ids[2],
-                    transit_routes=ids[3],
-                    hub=settings.hub.host,
-                    hub_address=str(self.plan.hub),
-                    domains=list(settings.domains),
-                    alias_domains=dict(settings.alias_domains),
-                    directory=self.bucket,
-                    boundary=ids[4],
-                )
-            )
-        )
-        aws.ssm.Parameter(
-            f"{self.name}-contract",
-            name=contract.parameter_name(self.stack),
-            description="What branches read of this environment; no secrets",
-            type="String",
-            value=terms,
-            tags=named(f"{self.name}-contract"),
+        terms.publish(
+            self.name,
+            self.stack,
+            self.settings,
+            account=self.account,
+            bucket=self.bucket,
+            hub_address=str(self.plan.hub),
+            network=self.network,
             opts=self.opts,
         )
 
