@@ -31,7 +31,13 @@ from tests.lab.session.drill import (
     wrong,
 )
 
-FENCE = "table inet drill {chain o {type filter hook output priority 0; tcp dport 443 drop\n}}\n"
+FENCE = """table inet drill {
+    chain output {
+        type filter hook output priority 0;
+        tcp dport 443 drop
+    }
+}
+"""
 """What keeps a host from S3."""
 STALE_LIMIT = 60.0
 """Seconds until a relay takes its tables for out of date: 30 and a look or two that time out."""
