@@ -21,7 +21,10 @@ QUIET = 30
 """Seconds for which bytes are counted while nothing changes."""
 LOOKUPS = 100_000
 METER = """table inet meter {
- chain i { type filter hook input priority 0; tcp sport 443 counter }
+    chain input {
+        type filter hook input priority 0;
+        tcp sport 443 counter
+    }
 }
 """
 """Counts what a host receives from S3, TLS and packets' heads included (nft(8))."""

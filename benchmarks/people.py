@@ -74,7 +74,8 @@ def _changes(drill: Drill, count: int) -> dict[str, float]:
     done, company = Changes(), drill.company
     movers: list[Iterator[Move]] = [_moves(drill, done) for _ in range(MOVERS)]
     stable = company.takes_mail()
-    steady = Steady.start(drill.bench.lab, drill.scene.relay.public_ip, pause=PAUSE)
+    relay, log = drill.scene.relay.public_ip, drill.bench.lab.project.parent / "steady"
+    steady = Steady.start(drill.bench.lab, relay, pause=PAUSE, log=log)
     try:
         steady.to(stable)
         while len(done.made) < count:
@@ -86,9 +87,7 @@ def _changes(drill: Drill, count: int) -> dict[str, float]:
             steady.to(company.takes_mail() | company.refuses_mail())
         sent = steady.end()
     finally:
-        if steady.process.poll() is None:
-            steady.process.kill()
-            steady.process.wait()
+        steady.kill()
     if problems := wrong(drill, sent, stable):
         raise SystemExit(f"{len(problems)} things are wrong, first: {problems[:5]}")
     cuts = quantiles(done.in_force, n=100)

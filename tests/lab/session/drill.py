@@ -7,7 +7,8 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from checks.deployment import MailHost
@@ -21,6 +22,8 @@ from tests.lab.session.company import Company
 END_LIMIT = 30.0
 FORCE_LIMIT = 60.0
 """Seconds for a change to be in force; what is measured is far less."""
+ROUNDS_LIMIT = 180.0
+"""Seconds for a sender to write to everyone some times."""
 ROUNDS = 6
 ROUND_LIMIT = 15.0
 """How often all queues are told to try again, and seconds for them to be empty then."""
@@ -96,35 +99,63 @@ class Sent:
 
 @dataclass
 class Steady:
-    """A sender on the Internet that hands each message to the relay itself."""
+    """A sender on the Internet that hands each message to the relay itself.
+
+    Its answers go to a file: a pipe that nobody reads would fill up, and stop it.
+    """
 
     process: subprocess.Popen[str]
-    answers: list[dict[str, Any]] = field(default_factory=list)
+    log: Path
+    recipients: int = 0
+    lists: int = 0
 
     @classmethod
-    def start(cls, lab: Lab, relay: str, *, pause: float) -> Steady:
+    def start(cls, lab: Lab, relay: str, *, pause: float, log: Path) -> Steady:
         """Begin to send to the address `relay`, with a pause (seconds) between messages."""
         program = ["python3", "-u", "-c", _PROGRAM, relay, SENDER, str(pause)]
-        process = subprocess.Popen(
-            hosts.argv(lab, "internet", program),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        return cls(process=process)
+        with log.open("w") as out:
+            process = subprocess.Popen(
+                hosts.argv(lab, "internet", program),
+                stdin=subprocess.PIPE,
+                stdout=out,
+                text=True,
+                start_new_session=True,
+            )
+        return cls(process=process, log=log)
 
     def to(self, recipients: Iterable[str]) -> None:
         """Send to these from now on, one after the other."""
+        listed = sorted(recipients)
+        self.recipients = len(listed)
+        self.lists += 1
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(sorted(recipients)) + "\n")
+        self.process.stdin.write(json.dumps(listed) + "\n")
         self.process.stdin.flush()
+
+    def wait_rounds(self, rounds: int = 2) -> None:
+        """Wait until each of the recipients has been written to so often."""
+        wanted = rounds * self.recipients
+        assert wait_for(lambda: self._since_list() >= wanted, ROUNDS_LIMIT), "it does not send"
+
+    def _since_list(self) -> int:
+        """Messages since the last list was taken up; a line that is being written counts not."""
+        *lines, _ = self.log.read_text().split("\n")
+        starts = [number for number, line in enumerate(lines) if line.startswith('{"list"')]
+        return len(lines) - 1 - starts[-1] if len(starts) == self.lists else 0
 
     def end(self) -> list[Sent]:
         """Stop; returns all that was sent."""
-        out, _ = self.process.communicate(timeout=END_LIMIT)
-        found = [json.loads(line) for line in out.splitlines()]
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        assert self.process.wait(END_LIMIT) == 0
+        found = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [Sent(**each) for each in found if "word" in each]
+
+    def kill(self) -> None:
+        """End it if it still runs."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 def places(scene: Scene) -> Counter[tuple[str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from meaning import Postfix, forms
@@ -31,7 +32,13 @@ from tests.lab.session.drill import (
     wrong,
 )
 
-FENCE = "table inet drill {chain o {type filter hook output priority 0; tcp dport 443 drop\n}}\n"
+FENCE = """table inet drill {
+    chain output {
+        type filter hook output priority 0;
+        tcp dport 443 drop
+    }
+}
+"""
 """What keeps a host from S3."""
 STALE_LIMIT = 60.0
 """Seconds until a relay takes its tables for out of date: 30 and a look or two that time out."""
@@ -56,12 +63,11 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
 
 
 @pytest.fixture
-def steady(drill: Drill) -> Iterator[Steady]:
-    sender = Steady.start(drill.bench.lab, drill.scene.relay.public_ip, pause=PAUSE)
+def steady(drill: Drill, tmp_path: Path) -> Iterator[Steady]:
+    relay = drill.scene.relay.public_ip
+    sender = Steady.start(drill.bench.lab, relay, pause=PAUSE, log=tmp_path / "steady")
     yield sender
-    if sender.process.poll() is None:
-        sender.process.kill()
-        sender.process.wait()
+    sender.kill()
 
 
 def test_random_changes_lose_and_double_nothing(drill: Drill, steady: Steady) -> None:
@@ -95,7 +101,7 @@ def test_it_does_not_matter_who_learns_first(drill: Drill, steady: Steady, role:
         in_force(drill, without=[slow])
         stable = company.takes_mail() - joined
         steady.to(company.takes_mail() | left)
-        wait_for_answers(steady, drill, len(company.takes_mail() | left) * PAUSE * 3)
+        steady.wait_rounds()
     finally:
         scene.run(slow, ["systemctl", "start", "--no-block", "gatepost-directory"])
     in_force(drill)
@@ -106,12 +112,6 @@ def test_it_does_not_matter_who_learns_first(drill: Drill, steady: Steady, role:
     gone = {each.code for each in sent if each.to in left}
     assert gone <= ({250, 550} if role == "relay" else {550})
     assert wrong(drill, sent, stable) == []
-
-
-def wait_for_answers(steady: Steady, drill: Drill, seconds: float) -> None:
-    """Let the flow run so long that everyone was written to."""
-    assert steady.process.poll() is None
-    drill.scene.run("internet", ["sleep", str(seconds)], limit=seconds + 30)
 
 
 def test_a_mailbox_moves_under_flow(drill: Drill, steady: Steady) -> None:
@@ -130,7 +130,7 @@ def test_a_mailbox_moves_under_flow(drill: Drill, steady: Steady) -> None:
     next(steps)
     drill.apply()
     in_force(drill)
-    wait_for_answers(steady, drill, 2)
+    steady.wait_rounds()
     sent = steady.end()
     assert wrong(drill, sent, {move.user, "taro@example.jp"}) == []
     there = server(drill, move.target)
@@ -160,7 +160,7 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
         drill.apply()
         stable -= left
         steady.to(stable | joined)
-        wait_for_answers(steady, drill, len(stable) * PAUSE * 3)
+        steady.wait_rounds()
     finally:
         for host in away:
             scene.run(host, ["nft", "delete", "table", "inet", "drill"])
@@ -168,7 +168,7 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
     assert _refused(drill) == "550"
     opened = time.time()
     steady.to({*stable, *joined, *left})
-    wait_for_answers(steady, drill, len(stable) * PAUSE * 3)
+    steady.wait_rounds()
     sent = steady.end()
     codes = {user: {each.code for each in sent if each.to == user} for user in joined}
     assert codes == {user: {450, 250} for user in joined}
@@ -243,7 +243,8 @@ def test_postfix_looks_up_as_the_model_does_which_the_property_trusts(drill: Dri
         for form, reply in zip(part, replies, strict=True):
             wanted = model.edge(form).removesuffix(" unknown")
             assert reply.startswith(wanted[:3]), (form, reply)
-            assert wanted[4:] in reply, (form, reply)
+            # Postfix puts its own words between the status code and the text.
+            assert all(word in reply for word in wanted[4:].split(" ", 1)), (form, reply)
 
 
 def _table(scene: Scene, name: str) -> dict[str, str]:
