@@ -6,7 +6,7 @@ import re
 
 from checks.deployment import MailHost
 from checks.mail import Copy, send, token, wait_for
-from checks.queueing import queue, wait_until, without_postfix
+from checks.queueing import give_up, without_postfix
 from checks.suite import Check, Failed, Scene, expect
 
 _INSIDE = re.compile(
@@ -75,23 +75,9 @@ def _bounce(scene: Scene, recipient: str, away: MailHost, holders: list[MailHost
     """Send from outside while the last host is away, have the one before it give up, and read."""
     outside = scene.outside[0]
     sender = f"{token()}@{outside.domain}"
-
-    def stuck() -> list[tuple[str, str]]:
-        return [
-            (holder.name, message["queue_id"])
-            for holder in holders
-            for message in queue(scene, holder.name)
-            if (message["sender"], message["queue_name"]) == (sender, "deferred")
-        ]
-
     with without_postfix(scene, away.name):
         word = send(scene, outside.name, sender, recipient)
-        wait_until(scene, lambda: bool(stuck()), f"mail of {sender} to be deferred")
-        [(holder, number)] = stuck()
-        # Given up as if its lifetime were over (postsuper(1), -f).
-        scene.run(holder, ["postsuper", "-f", number])
-        scene.run(holder, ["postqueue", "-i", number])
-        wait_until(scene, lambda: not stuck(), f"{holder} to give up {number}")
+        holder = give_up(scene, [host.name for host in holders], sender)
     # With a smarthost the relay's report goes by the hub, which was away.
     scene.run(holder, ["postqueue", "-f"])
     [copy] = wait_for(scene, word, {sender})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -112,6 +112,28 @@ def settle(scene: Scene, before: set[tuple[str, str]]) -> None:
 def queue(scene: Scene, host: str) -> list[dict[str, Any]]:
     """A host's queue (postqueue(1), -j)."""
     return [json.loads(line) for line in scene.run(host, ["postqueue", "-j"]).out.splitlines()]
+
+
+def give_up(scene: Scene, hosts: Sequence[str], sender: str) -> str:
+    """Have a message of `sender` that one of the `hosts` cannot deliver returned; that host.
+
+    As if the message's lifetime were over (postsuper(1), -f).
+    """
+
+    def stuck() -> list[tuple[str, str]]:
+        return [
+            (host, message["queue_id"])
+            for host in hosts
+            for message in queue(scene, host)
+            if (message["sender"], message["queue_name"]) == (sender, "deferred")
+        ]
+
+    wait_until(scene, lambda: bool(stuck()), f"mail of {sender} to be deferred")
+    [(host, number)] = stuck()
+    scene.run(host, ["postsuper", "-f", number])
+    scene.run(host, ["postqueue", "-i", number])
+    wait_until(scene, lambda: not stuck(), f"{host} to give up {number}")
+    return host
 
 
 def _queued(scene: Scene, recipient: str) -> list[str]:

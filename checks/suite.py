@@ -108,6 +108,7 @@ def all_checks(scene: Scene) -> list[Check]:
     The ones that disturb come after those that measure; the logs are read last.
     """
     from checks import (
+        accepted,
         alarms,
         dns,
         edge,
@@ -131,6 +132,7 @@ def all_checks(scene: Scene) -> list[Check]:
         *strangers.checks(scene),
         *vectors.checks(scene),
         *leaving.checks(scene),
+        *accepted.checks(scene),
         *sizes.checks(scene),
         *firewall.checks(scene),
         *machines.checks(scene),

@@ -73,6 +73,7 @@ class Mail:
         if host.strict:
             self._start(f"receiver of {host.namespace}", machine, hosts.receiver_argv(host))
         if host == SMARTHOST:
+            self._start(f"signer of {host.namespace}", machine, smarthost.signer_argv())
             smarthost.prepare(machine, self._region)
             name, port = smtp_name(self._region), smarthost.PORT
         else:

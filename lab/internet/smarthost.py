@@ -1,17 +1,23 @@
 """A smarthost like Amazon SES's SMTP interface: for those who log in, for domains of the account.
 
 Mail comes on port 587 over TLS from who has USER's password, and only under domains that the
-account owns; it leaves by MX. Unlike SES it keeps the envelope sender as it is: the bounce comes
-back to the sender, and SPF is that of the sender's domain.
+account owns; it leaves by MX, signed under the author's domain with a key of the lab's own, as SES
+does with one that its customer brings (SES Developer Guide, "Provide your own DKIM authentication
+token (BYODKIM)"). Receivers find its public half, `dkim_record`, at SELECTOR if the account's zones
+hold it. Unlike SES it keeps the envelope sender as it is: the bounce comes back to the sender, and
+SPF is that of the sender's domain.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
+
+from cryptography.hazmat.primitives import serialization
 
 from lab.faults import Faults
 from lab.internet.endpoints import smtp_name
-from lab.internet.hosts import RETRY, TLS_FILE, TRUST_STORE
+from lab.internet.hosts import OUTSIDE, RETRY, TLS_FILE, TRUST_STORE
 from lab.internet.machine import Machine
 from lab.internet.plan import SMARTHOST
 
@@ -23,6 +29,12 @@ PASSWORD = "BLabSmarthostPasswordThatOnlyWorksInTheLab01"
 SIZE_LIMIT = 40 * 1024 * 1024
 """Octets ("Service quotas in Amazon SES", maximum message size)."""
 
+SELECTOR = "smarthost"
+"""Under which receivers look for the signatures' key (RFC 6376 section 3.1)."""
+SIGNER_PORT = 8026
+
+_SIGNER = "/usr/local/lib/signer.py"
+_KEY = "/etc/lab-dkim.pem"
 _IDENTITIES = "/etc/postfix/identities"
 _SASL = "/etc/postfix/sasl/smtpd.conf"
 _NOT_VERIFIED = (
@@ -62,6 +74,8 @@ def main_cf(region: str) -> str:
             " check_recipient_access static:{530 5.7.0 Authentication required}, reject"
         ),
         "message_size_limit": str(SIZE_LIMIT),
+        "smtpd_milters": f"inet:127.0.0.1:{SIGNER_PORT}",
+        "milter_default_action": "tempfail",
         "smtp_tls_security_level": "may",
         "smtp_tls_CAfile": TRUST_STORE,
         "smtp_tls_loglevel": "1",
@@ -80,6 +94,8 @@ def files(region: str, *, certificate: bytes, trust_store: bytes) -> dict[str, t
         "/etc/postfix/main.cf": (main_cf(region).encode(), 0o644),
         _IDENTITIES: (b"", 0o644),
         _SASL: (sasl.encode(), 0o644),
+        _SIGNER: ((OUTSIDE / "signer.py").read_bytes(), 0o644),
+        _KEY: (_key(), 0o600),
         TLS_FILE: (certificate, 0o600),
         TRUST_STORE: (trust_store, 0o644),
         "/etc/mailname": (f"{SMARTHOST.host}\n".encode(), 0o644),
@@ -104,6 +120,25 @@ def prepare(machine: Machine, region: str) -> None:
     machine.run(command, stdin=PASSWORD.encode(), check=True)
     machine.run(["chgrp", "postfix", "/etc/sasldb2"], check=True)
     machine.run(["chmod", "640", "/etc/sasldb2"], check=True)
+
+
+def signer_argv() -> list[str]:
+    """The command line of the milter that signs."""
+    return ["python3", _SIGNER, f"inet:{SIGNER_PORT}@127.0.0.1", SELECTOR, _KEY, _IDENTITIES]
+
+
+def dkim_record() -> str:
+    """The public key as a domain publishes it at SELECTOR (RFC 6376 section 3.6.1)."""
+    private = serialization.load_pem_private_key(_key(), password=None)
+    public = private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
+
+
+def _key() -> bytes:
+    """The signatures' key: known to everyone who reads this, and of use in the lab only."""
+    return (OUTSIDE / "dkim.pem").read_bytes()
 
 
 def identities(domains: Iterable[str], faults: Faults) -> bytes:

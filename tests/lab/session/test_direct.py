@@ -17,6 +17,7 @@ from checks.suite import Scene, run_suite
 from cli.twin import Twin
 from lab.machines.boot import MachineError
 from tests.lab.session.bench import Bench, Traces, copy_project, edit
+from tests.lab.session.port25 import drill
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,11 @@ def test_every_acceptance_check_passes_here_too(direct: Bench) -> None:
     verdicts = list(run_suite(Twin(direct.lab)))
     assert [each for each in verdicts if not each.passed] == []
     assert len(verdicts) >= 24
+
+
+def test_a_blocked_port_25_is_named_by_the_hub_too(direct: Bench, other: Scene) -> None:
+    """A relay still sends its own bounces."""
+    drill(direct.lab, other, {*other.relay_names, other.hub.name})
 
 
 def test_without_a_way_to_packages_the_boot_fails_and_says_so(

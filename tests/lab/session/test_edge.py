@@ -16,6 +16,7 @@ from checks.suite import Check, Scene
 from lab.faults import SOUND, Faults
 from lab.waiting import wait_for
 from tests.lab.session.bench import SETTLE_LIMIT, Bench, wait_finding
+from tests.lab.session.port25 import drill
 from tests.lab.session.test_mutations import postfix, run
 
 
@@ -65,6 +66,11 @@ def test_a_list_that_answers_nonsense_stops_no_mail(faulty: Bench, scene: Scene,
 
     assert wait_for(answers, SETTLE_LIMIT)
     assert greeted(scene).startswith("250 ")
+
+
+def test_a_blocked_port_25_is_named_by_who_sends(bench: Bench, scene: Scene) -> None:
+    """The hub and the branch send to hosts of our own only."""
+    drill(bench.lab, scene, scene.relay_names)
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from checks import alarms, routes
-from checks.mail import send, wait_for
+from checks.mail import send, token, wait_for
 from checks.ready import wait_ready
 from checks.smtp import rcpt
 from checks.suite import Scene, run_suite
 from cli.twin import Twin
-from lab.internet.smarthost import PASSWORD, USER
+from lab.faults import SOUND, Faults
+from lab.internet.smarthost import PASSWORD, SELECTOR, USER, dkim_record
 from lab.reality import aws_environment
 from lab.waiting import wait_for as wait_until
 from tests.lab.session import flow
@@ -25,10 +26,12 @@ from tests.lab.session.bench import Bench, copy_project, edit
 HUB, RELAY = "ms.example.jp", "dmz-ms.example.jp"
 PARAMETER = "/gatepost/dev/hub/smarthost"
 LOGIN = f"{USER}:{PASSWORD}"
-SETTINGS = """\
+SETTINGS = f"""\
     outbound: smarthost
-    smarthost: {host: email-smtp.us-east-1.amazonaws.com}
-    dns: {spf_includes: [amazonses.com]}
+    smarthost: {{host: email-smtp.us-east-1.amazonaws.com}}
+    dns:
+      spf_includes: [amazonses.com]
+      dkim: {{{SELECTOR}: {dkim_record()!r}}}
 """
 FOLDER = "/var/lib/gatepost-smarthost"
 LIMIT = 30.0
@@ -103,6 +106,21 @@ def test_the_hub_takes_a_relay_s_bounces_for_anywhere_and_defers_the_rest(scene:
     for sender, code in (("", "250 "), (f"a@{scene.outside[0].domain}", "454 ")):
         reply = rcpt(scene, RELAY, scene.hub.private_ip, sender, recipient)
         assert reply.startswith(code), (sender, reply)
+
+
+def test_where_it_takes_nothing_without_a_sender_the_operator_has_it(
+    bench: Bench, scene: Scene
+) -> None:
+    word, operator = token(), "taro@example.jp"
+    text = f"From: {operator}\nSubject: {word}\nAuto-Submitted: auto-replied\n\naway\n"
+    argv = ["sendmail", "-i", "-f", "<>", f"a@{scene.outside[0].domain}"]
+    bench.lab.break_on_purpose(Faults(null_sender_refused=True))
+    try:
+        assert scene.run(HUB, argv, stdin=text).code == 0
+        [copy] = wait_for(scene, word, {operator})
+    finally:
+        bench.lab.break_on_purpose(SOUND)
+    assert "501 5.1.7 Invalid MAIL FROM" in copy.message.as_string()
 
 
 def test_only_the_hub_may_read_it(scene: Scene) -> None:
