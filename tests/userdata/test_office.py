@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from directories import published
 from terms import TERMS
 
 from lab.machines.image import Images
@@ -66,7 +67,15 @@ def files() -> dict[str, str]:
     )
     assert people is not None, problems
     terms = replace(TERMS, branch_link="transit-gateway")
-    return office.files(Office(**values), terms, people, connection="vpn-1", tunnels=TUNNELS)
+    [hub_key] = published("environment", terms.hub).values()
+    return office.files(
+        Office(**values),
+        terms,
+        people,
+        hub_key=hub_key.encode(),
+        connection="vpn-1",
+        tunnels=TUNNELS,
+    )
 
 
 def test_the_tables_are_those_of_a_branch() -> None:

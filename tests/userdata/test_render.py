@@ -21,6 +21,7 @@ from model.outbound import Smarthost
 from model.settings import Environment, read_environment
 from userdata import render, software
 
+RELAYS = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
 VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
 
 
@@ -46,8 +47,8 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
         "relay": mail.relay(
             settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
         ),
-        "hub": mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")]),
-        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5"),
+        "hub": mail.hub(settings, RELAYS),
+        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
     }
 
 
@@ -68,7 +69,9 @@ def test_no_domain_is_local_and_no_map_is_berkeley_db(settings: Environment, rol
     found = parameters(text)
     assert found["mydestination"] == ""
     assert found["relay_domains"] == "example.jp, example.co.jp"
-    assert found["smtpd_relay_restrictions"] == "permit_mynetworks, reject_unauth_destination"
+    proved = "permit_tls_clientcerts, " if role == "hub" else ""
+    rules = f"permit_mynetworks, {proved}reject_unauth_destination"
+    assert found["smtpd_relay_restrictions"] == rules
     assert not re.search(r"\b(hash|btree):[^ ]", re.sub("(?m)^#.*", "", text))
 
 
@@ -102,7 +105,7 @@ def services(text: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("outbound", ["relay", "direct"])
 def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
     settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
-    host = mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")])
+    host = mail.hub(settings, RELAYS)
     assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
         "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
         "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
@@ -142,7 +145,8 @@ def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Envir
     inside = master(settings, "relay")["10025 smtpd"]
     assert inside["mynetworks"] == "10.1.11.5/32"
     assert inside["smtpd_client_restrictions"] == "permit_mynetworks,reject"
-    assert inside["smtpd_relay_restrictions"] == "permit_mynetworks,reject"
+    assert inside["smtpd_relay_restrictions"] == "permit_tls_clientcerts,unproven,reject"
+    assert inside["relay_clientcerts"] == "cdb:$tables/peers"
     direct = replace(settings, outbound="direct")
     assert "10025 smtpd" not in master(direct, "relay")
 
@@ -175,7 +179,7 @@ def test_the_hub_takes_the_relays_bounces_for_the_smarthost_and_defers_the_rest(
     assert relay["relayhost"] == "[10.1.11.5]"
     hub = parameters(render.main_cf(hosts(smarthost(settings))["hub"]))
     assert hub["smtpd_relay_restrictions"] == (
-        "permit_mynetworks, check_client_access "
+        "permit_mynetworks, permit_tls_clientcerts, check_client_access "
         "inline:{ {10.1.1.4 = own_bounces} {10.1.2.5 = own_bounces} }, reject_unauth_destination"
     )
     assert hub["own_bounces"] == (

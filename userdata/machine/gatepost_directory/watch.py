@@ -9,8 +9,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
+from .peers import KEYS, Peers
 from .store import Reports, Store
 from .tables import derive, stale_table
+from .waiting import Waiting
 
 AWAY = (BotoCoreError, ClientError)
 """S3 does not answer, or answers with an error."""
@@ -18,6 +20,10 @@ STALE_AFTER = 30.0
 """Seconds without an answer after which a relay takes its tables for out of date."""
 ALARM_AFTER = 180.0
 """Seconds without an answer after which that is an alarm: S3 is allowed a moment."""
+
+
+EAGER = 0.5
+"""Seconds between two looks while a peer's key is due: its first mail should not wait."""
 
 
 class Synchroniser:
@@ -28,7 +34,10 @@ class Synchroniser:
         self.store = store
         self.reports = reports
         self.s3 = s3
-        self.parts, wrong = store.load()
+        kept, wrong = store.load()
+        self.peers = Peers(config, store, s3, {k: kept.pop(k) for k in [*kept] if _is_key(k)})
+        self.waiting = Waiting(config)
+        self.parts = kept
         self.tags: dict[str, str] = {}
         """The entity tag of each object as it was last looked at, taken or refused."""
         self.taken: dict[str, str] = {}
@@ -54,12 +63,20 @@ class Synchroniser:
                 self.set_stale(True)
             return self.store.ready.exists()
         self.answered = time.monotonic()
+        if self.peers.look(self.parts):
+            self.waiting.again()
         if changed or not self.applied:
             self.applied = self._apply()
         else:
             self.set_stale(False)
+        self.waiting.look()
         self._say(self._complaints())
         return self.store.ready.exists()
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return EAGER if self.peers.hurries else self.config.seconds
 
     def set_stale(self, stale: bool) -> None:
         """Have a relay say 450 instead of 550 to addresses that it does not know."""
@@ -76,7 +93,7 @@ class Synchroniser:
             key = self.config.required
             kept = "the last good one stays in force" if key in self.parts else "nothing to serve"
             found.add(f"missing {key}: {kept}")
-        return found | self.derived
+        return found | self.derived | self.peers.complaints | self.waiting.complaints
 
     def _fetch_changes(self) -> bool:
         """Fetch what is new; whether the objects in force changed."""
@@ -199,3 +216,7 @@ class Synchroniser:
             print(f"mended: {complaint}", flush=True)
         self.said = complaints
         self.reports.alarms(alarms)
+
+
+def _is_key(key: str) -> bool:
+    return key.startswith(KEYS)
