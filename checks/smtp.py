@@ -31,7 +31,7 @@ if not order["early"]:
     replies.append(reply(file))
 if order["identity"]:
     for line in (b"EHLO check.test", b"STARTTLS"):
-        sock.sendall(line + b"\r\n")
+        sock.sendall(line + b"\\r\\n")
         reply(file)
     mine = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     mine.check_hostname, mine.verify_mode = False, ssl.CERT_NONE
