@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from checks.deployment import MailHost
 from checks.mail import send, wait_for
-from checks.smtp import dialogue, rcpt
+from checks.smtp import dialogue, identity, rcpt
 from checks.suite import Check, Scene, expect
 
 
@@ -83,12 +84,20 @@ def behind_the_edge(scene: Scene) -> str:
     """behind the edge an unknown recipient waits (450) instead of bouncing"""
     recipient = f"nobody@{scene.domains[0]}"
     outside = f"a@{scene.outside[0].domain}"
-    reply = rcpt(scene, scene.relay.name, scene.hub.private_ip, outside, recipient)
-    expect(reply.startswith("450 "), f"the hub should say 450 to the relay, said {reply!r}")
+    reply = _from_our_own(scene, scene.relay, scene.hub, outside, recipient)
+    expect(reply.startswith("450 4.1.1 "), f"the hub should say 450 to the relay, said {reply!r}")
     if scene.branch:
-        reply = rcpt(scene, scene.hub.name, scene.branch.private_ip, outside, recipient)
-        expect(reply.startswith("450 "), f"the branch should say 450, said {reply!r}")
+        reply = _from_our_own(scene, scene.hub, scene.branch, outside, recipient)
+        expect(reply.startswith("450 4.1.1 "), f"the branch should say 450, said {reply!r}")
     return "450 from every host behind the edge"
+
+
+def _from_our_own(
+    scene: Scene, source: MailHost, target: MailHost, sender: str, recipient: str
+) -> str:
+    """The reply to RCPT where a host of our own proves that it is one."""
+    mine = identity(scene, source.name)
+    return rcpt(scene, source.name, target.private_ip, sender, recipient, identity=mine)
 
 
 def no_account(scene: Scene) -> str:
@@ -111,6 +120,6 @@ def _no_account_on(scene: Scene, relay: str) -> None:
     tables = scene.run(relay, ["ls", "/var/lib/gatepost/tables"]).out.split()
     known = {table.removesuffix(".cdb") for table in tables}
     expect(
-        known == {"recipients", "refused", "stale"},
-        f"{relay} should know addresses only, and who is refused, holds {tables}",
+        known == {"peers", "recipients", "refused", "stale", "tls_policy"},
+        f"{relay} should know addresses only, who is refused and the hub, holds {tables}",
     )

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from checks.suite import Failed, Scene
+from model import ports
 
 _CLIENT = """
-import json, socket, sys
+import json, socket, ssl, sys
 order = json.load(sys.stdin)
 def connect():
-    sock = socket.create_connection((order["address"], 25), timeout=30)
+    sock = socket.create_connection((order["address"], order.get("port", 25)), timeout=30)
     return sock, sock.makefile("rb")
 def reply(file):
     found = []
@@ -28,6 +29,15 @@ sock, file = connect()
 replies = []
 if not order["early"]:
     replies.append(reply(file))
+if order["identity"]:
+    for line in (b"EHLO check.test", b"STARTTLS"):
+        sock.sendall(line + b"\\r\\n")
+        reply(file)
+    mine = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    mine.check_hostname, mine.verify_mode = False, ssl.CERT_NONE
+    mine.load_cert_chain(order["identity"])
+    sock = mine.wrap_socket(sock)
+    file = sock.makefile("rb")
 for line in order["lines"]:
     sock.sendall(line.encode("latin-1") + b"\\r\\n")
     replies.append(reply(file))
@@ -41,15 +51,37 @@ json.dump([reply(file).split("\\n")[-1] for _, file in open_ones], sys.stdout)
 """
 
 
-def dialogue(scene: Scene, source: str, address: str, *lines: str) -> list[str]:
-    """Connect from `source` to port 25 of `address`, say each line; the banner and every reply."""
-    order = {"address": address, "lines": [*lines, "QUIT"], "early": False}
+def identity(scene: Scene, host: str) -> str:
+    """The file of the key and certificate by which a host of our own proves itself."""
+    argv = ["postconf", "-Ph", "relay/unix/smtp_tls_chain_files"]
+    return scene.run(host, argv).out.strip()
+
+
+def dialogue(
+    scene: Scene,
+    source: str,
+    address: str,
+    *lines: str,
+    port: int = ports.SMTP,
+    identity: str = "",
+) -> list[str]:
+    """Connect from `source` to `address`, say each line; the banner and every reply.
+
+    With an `identity`, a file on the source, it begins TLS and shows that certificate before.
+    """
+    order = {
+        "address": address,
+        "port": port,
+        "lines": [*lines, "QUIT"],
+        "early": False,
+        "identity": identity,
+    }
     return _ask(scene, source, _DIALOGUE, order)[:-1]
 
 
 def early(scene: Scene, source: str, address: str, *lines: str) -> list[str]:
     """The same without waiting for the banner; the replies that came, in their order."""
-    order = {"address": address, "lines": [*lines, "QUIT"], "early": True}
+    order = {"address": address, "lines": [*lines, "QUIT"], "early": True, "identity": ""}
     return _ask(scene, source, _DIALOGUE, order)
 
 
@@ -58,12 +90,20 @@ def hold(scene: Scene, source: str, address: str, count: int) -> list[str]:
     return _ask(scene, source, _HOLD, {"address": address, "count": count})
 
 
-def rcpt(scene: Scene, source: str, address: str, sender: str, recipient: str) -> str:
+def rcpt(
+    scene: Scene,
+    source: str,
+    address: str,
+    sender: str,
+    recipient: str,
+    *,
+    port: int = ports.SMTP,
+    identity: str = "",
+) -> str:
     """The reply to one RCPT; `recipient` goes between angle brackets as it is."""
     helo = f"EHLO check.{source}.test"
-    replies = dialogue(
-        scene, source, address, helo, f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>"
-    )
+    lines = (helo, f"MAIL FROM:<{sender}>", f"RCPT TO:<{recipient}>")
+    replies = dialogue(scene, source, address, *lines, port=port, identity=identity)
     return replies[-1]
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.words import complain
 from lab.stackfile import stack_file
-from model import contract, principal
+from model import contract, directory, principal
 from model.contract import Contract
 from model.fields import SettingsError
 from model.principal import STACK
@@ -72,7 +72,12 @@ def _office_files(stack: str, settings: Office, terms: Contract) -> dict[str, st
     if problems or people is None:
         raise SettingsError(problems)
     connection, tunnels = _vpn(stack, settings.region)
-    return office.files(settings, terms, people, connection=connection, tunnels=tunnels)
+    key = directory.identity_key(directory.environment_owner(), terms.hub)
+    s3 = boto3.client("s3", region_name=settings.region)
+    hub_key = s3.get_object(Bucket=terms.directory, Key=key)["Body"].read()
+    return office.files(
+        settings, terms, people, hub_key=hub_key, connection=connection, tunnels=tunnels
+    )
 
 
 def _vpn(stack: str, region: str) -> tuple[str, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -21,33 +22,38 @@ def bucket_arn(bucket: str) -> str:
     return f"arn:aws:s3:::{bucket}"
 
 
-def reader_policy(bucket: str, *, software: str, prefix: str = "", key: str = "") -> str:
-    """A policy that lets a machine list and read the objects under `prefix`, or read one `key`.
+def machine_policy(
+    bucket: str, *, software: str, own: str, reads: Sequence[str], lists: Sequence[str] = ()
+) -> str:
+    """A policy that lets a machine read the objects `reads`, and list and read what is below
+    `lists`.
 
-    `software` is the key of the archive that it fetches at its first boot.
+    `software` is the key of the archive that it fetches at its first boot, `own` that of the one
+    object that it writes: the fingerprint of its key.
     """
+    readable = [*reads, *(f"{prefix}*" for prefix in lists), software]
     statements: list[dict[str, Any]] = [
         {
             "Sid": "Read",
             "Effect": "Allow",
             "Action": "s3:GetObject",
-            "Resource": f"{bucket_arn(bucket)}/{key or prefix + '*'}",
+            "Resource": [f"{bucket_arn(bucket)}/{key}" for key in readable],
         },
         {
-            "Sid": "Software",
+            "Sid": "Identity",
             "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": f"{bucket_arn(bucket)}/{software}",
+            "Action": "s3:PutObject",
+            "Resource": f"{bucket_arn(bucket)}/{own}",
         },
     ]
-    if prefix:
+    if lists:
         statements.append(
             {
                 "Sid": "List",
                 "Effect": "Allow",
                 "Action": "s3:ListBucket",
                 "Resource": bucket_arn(bucket),
-                "Condition": {"StringEquals": {"s3:prefix": prefix}},
+                "Condition": {"StringEquals": {"s3:prefix": list(lists)}},
             }
         )
     return json.dumps({"Version": "2012-10-17", "Statement": statements})

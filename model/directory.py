@@ -18,6 +18,8 @@ VERSION = 2
 """Of the objects' form. A host refuses any other, and keeps what it has."""
 ADDRESSES = "addresses/"
 PEOPLE = "people/"
+IDENTITIES = "keys/"
+"""The folder of the fingerprints that hosts publish: the one thing that machines write."""
 SOFTWARE = "software/"
 """The folder of the archives that hosts fetch at their first boot (userdata/software.py)."""
 
@@ -48,6 +50,17 @@ def branch_owner(name: str) -> str:
 def people_key(owner: str) -> str:
     """The key of an owner's people."""
     return f"{PEOPLE}{owner}.json"
+
+
+def identity_key(owner: str, host: str) -> str:
+    """The key under which a host publishes the fingerprint by which others know it."""
+    return f"{IDENTITIES}{owner}/{host.partition('.')[0]}.json"
+
+
+def identity_object(owner: str, host: str, fingerprint: str) -> DirectoryObject:
+    """What a host would publish of its key; for one that cannot, as it is not on AWS."""
+    content = {"version": VERSION, "owner": owner, "host": host, "fingerprint": fingerprint}
+    return DirectoryObject(key=identity_key(owner, host), text=json.dumps(content, indent=1) + "\n")
 
 
 def objects(owner: str, people: People, *, host: str, address: str) -> tuple[DirectoryObject, ...]:

@@ -6,8 +6,8 @@ decided per recipient by the transport table, so the envelope recipient never ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
@@ -63,6 +63,12 @@ class Postfix:
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
     """MX hosts by which it tells a block of outbound port 25."""
+    peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """The environment's hosts that it exchanges mail with, each with the next hops that lead there;
+    a hub learns of branches by the directory."""
+    legacy: tuple[str, ...] = ()
+    """Addresses of servers to migrate from: they have no certificate of ours, and are trusted by
+    address."""
     edge: tuple[str, ...] = ()
     """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
@@ -94,6 +100,11 @@ class Postfix:
     def keeps_mail(self) -> bool:
         """Whether there are mailboxes on this host; never in the DMZ."""
         return self.role != "relay"
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether what is not for the mail domains goes to a host of our own, too."""
+        return bool(self.outside) and not self.login
 
     @property
     def verifies(self) -> bool:
@@ -138,26 +149,28 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         trusted=(str(IPv4Network(hub)),) if settings.outbound == RELAY else (),
         inside=str(hub),
         outside=(f"[{hub}]",) if by_hub else (),
+        peers={settings.hub.host: (f"[{hub}]",)},
         public_ip=public_ip,
     )
 
 
-def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
-    """The mail server inside; branches are trusted by the directory, address by address.
+def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
+    """The mail server inside; branches are trusted by their certificates, as the directory says.
 
-    `relays` are the relays' addresses, in the order in which they are tried: the first that
+    `relays` are the relays' addresses by host, in the order in which they are tried: the first that
     answers takes the mail (postconf(5), relayhost).
     """
     primary, smarthost = settings.domains[0], settings.smarthost
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = {"peers": dict.fromkeys(relays, ())}
     if settings.outbound == RELAY:
-        own["outside"] = tuple(f"[{address}]:{ports.INSIDE}" for address in relays)
+        own["outside"] = tuple(f"[{address}]:{ports.INSIDE}" for address in relays.values())
+        own["peers"] = {host: (way,) for host, way in zip(relays, own["outside"], strict=True)}
     elif settings.outbound == DIRECT:
         own["helo"] = outbound_name(primary)
     elif smarthost:
         own["outside"] = (f"[{smarthost.host}]:{smarthost.port}",)
         own |= {"login": True, "drains": smarthost.drain, "helo": primary}
-        own["bouncers"] = tuple(str(address) for address in relays)
+        own["bouncers"] = tuple(str(address) for address in relays.values())
     return Postfix(
         role="hub",
         host=settings.hub.host,
@@ -165,26 +178,30 @@ def hub(settings: Environment, relays: Sequence[IPv4Address]) -> Postfix:
         exit=settings.outbound != RELAY,
         hidden=(settings.hub.host,),
         port25_probes=settings.port25_probes,
-        edge=tuple(sorted(str(address) for address in relays)),
+        edge=tuple(sorted(str(address) for address in relays.values())),
+        legacy=tuple(str(address) for address in settings.legacy_servers.values()),
         **own,
     )
 
 
 def own_zone_first(
     settings: Environment, addresses: Sequence[IPv4Address]
-) -> tuple[IPv4Address, ...]:
-    """The relays' `addresses` with those of the hub's zone, the first, before the others."""
+) -> dict[str, IPv4Address]:
+    """The relays' `addresses` by host, those of the hub's zone, the first, before the others."""
     pairs = list(zip(settings.relays, addresses, strict=True))
-    return tuple(
-        address
+    return {
+        relay.host: address
         for near in (True, False)
         for relay, address in pairs
         if (settings.relay_zone(relay) == 0) is near
-    )
+    }
 
 
-def branch(host: str, domains: tuple[str, ...], hub: str) -> Postfix:
-    """A branch's server: keeps its own users' mail, hands everything else to the `hub`."""
+def branch(host: str, domains: tuple[str, ...], hub: str, hub_host: str) -> Postfix:
+    """A branch's server: keeps its own users' mail, hands everything else to the hub.
+
+    `hub` is the hub's address, `hub_host` its name.
+    """
     return Postfix(
         role="branch",
         host=host,
@@ -192,4 +209,5 @@ def branch(host: str, domains: tuple[str, ...], hub: str) -> Postfix:
         hidden=(host,),
         inside=hub,
         outside=(f"[{hub}]",),
+        peers={hub_host: (f"[{hub}]",)},
     )

@@ -82,12 +82,15 @@ def branch_policy(terms: Contract, name: str) -> Document:
 
 def office_policy(terms: Contract, name: str) -> Document:
     """The policy of the principal that deploys the office `name`, which is not on AWS."""
+    hub_key = directory.identity_key(directory.environment_owner(), terms.hub)
     stack = stack_name(terms.environment, name)
     return _document(
         *_common(terms, name),
         *_own(terms, stack, OFFICE_MADE),
         # A VPN comes with an attachment without tags.
         _adopted(terms, stack, "transit-gateway-attachment"),
+        # For its administrator's files.
+        _statement("Hub", ["s3:GetObject"], [f"arn:aws:s3:::{terms.directory}/{hub_key}"]),
         _statement(
             "Join",
             ["ec2:CreateVpnConnection"],
@@ -108,8 +111,11 @@ def machine_boundary(bucket: str) -> Document:
     """What the role of a branch's machine can be allowed at most, whatever its own policy says."""
     prefix = directory.branch_owner("")
     keys = [f"{kind}{prefix}*" for kind in (directory.PEOPLE, directory.SOFTWARE)]
+    keys.append(f"{directory.IDENTITIES}{directory.environment_owner()}/*")
+    written = f"arn:aws:s3:::{bucket}/{directory.IDENTITIES}{prefix}*"
     return _document(
-        _statement("Read", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{key}" for key in keys])
+        _statement("Read", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{key}" for key in keys]),
+        _statement("Identity", ["s3:PutObject"], [written]),
     )
 
 
@@ -122,6 +128,7 @@ def _common(terms: Contract, name: str) -> list[Document]:
     objects = [
         f"{directory.ADDRESSES}{owner}.json",
         directory.people_key(owner),
+        f"{directory.IDENTITIES}{owner}/*",
         f"{directory.SOFTWARE}{owner}/*",
     ]
     parameter = contract.parameter_name(terms.environment)

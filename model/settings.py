@@ -17,6 +17,7 @@ KINDS = ("environment", "branch", "office")
 NAME = fields.matching(
     r"[a-z][a-z0-9-]{0,19}", "1 to 20 of a-z, 0-9 and -, beginning with a letter"
 )
+FINGERPRINT = r"([0-9A-F]{2}:){31}[0-9A-F]{2}"
 REGION = fields.matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS Region such as us-east-1")
 ZONE = fields.matching(
     r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "an availability zone's name such as us-east-1a"
@@ -248,6 +249,12 @@ class Office:
         fields.public_address, "the public address of its VPN gateway; it must not change"
     )
     people: str = setting(fields.text, "the file of its people, relative to the stack file")
+    fingerprint: str = setting(
+        fields.matching(FINGERPRINT, "a SHA-256 as mail/install.sh prints it"),
+        "the fingerprint of its mail server's key, as `mail/install.sh` prints it; without it its "
+        "mail waits",
+        default="",
+    )
 
 
 def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
-from components.directory import DirectoryPart, reader_policy, software_object
+from components.directory import DirectoryPart, machine_policy, software_object
 from components.disks import data_volume
 from components.firewall import Groups
 from components.host import MailHost
@@ -98,8 +98,14 @@ def _declare(
         group_id=groups.groups[flows.BRANCH].id,
         key_name=shell.key.key_name,
         policies={
-            "directory": reader_policy(
-                terms.directory, key=directory.people_key(owner), software=archive.key(owner)
+            "directory": machine_policy(
+                terms.directory,
+                software=archive.key(owner),
+                own=directory.identity_key(owner, settings.host),
+                reads=(
+                    directory.people_key(owner),
+                    directory.identity_key(directory.environment_owner(), terms.hub),
+                ),
             )
         },
         user_data=ids.apply(lambda known: render.pack(document(known))),
@@ -151,7 +157,7 @@ def _volumes(name: str, settings: Branch, opts: ResourceOptions) -> dict[str, aw
 def _document(settings: Branch, terms: Contract, owner: str) -> Callable[[Mapping[str, str]], str]:
     """The server's user data, given the ids of its volumes by purpose."""
     domains = terms.every_domain
-    postfix = mail.branch(settings.host, domains, terms.hub_address)
+    postfix = mail.branch(settings.host, domains, terms.hub_address, terms.hub)
     reader = render.Directory(
         role=flows.BRANCH,
         bucket=terms.directory,

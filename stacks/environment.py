@@ -13,7 +13,7 @@ from components.acl import NetworkAcl
 from components.directory import (
     DirectoryBucket,
     DirectoryPart,
-    reader_policy,
+    machine_policy,
     software_object,
 )
 from components.disks import data_volume
@@ -161,9 +161,17 @@ class _Build:
         ]
         return [*part.objects, *archives]
 
-    def _policy(self, role: str, prefix: str) -> str:
-        key = software.archive(role).key(directory.environment_owner())
-        return reader_policy(self.bucket, prefix=prefix, software=key)
+    def _policy(self, role: str, host: str) -> str:
+        """What a host may read of the directory, and the one object that it writes."""
+        owner, relay = directory.environment_owner(), role == flows.RELAY
+        hub = directory.identity_key(owner, self.settings.hub.host)
+        return machine_policy(
+            self.bucket,
+            software=software.archive(role).key(owner),
+            own=directory.identity_key(owner, host),
+            reads=(hub,) if relay else (),
+            lists=(directory.ADDRESSES,) if relay else (directory.PEOPLE, directory.IDENTITIES),
+        )
 
     def _reader(self, role: str) -> render.Directory:
         return render.Directory(
@@ -284,9 +292,7 @@ class _Build:
 
     def _relay_policies(self, relay: Relay) -> dict[str, Input[str]]:
         """What a relay may read, and from delegation on, the records by which it proves names."""
-        policies: dict[str, Input[str]] = {
-            "directory": self._policy(flows.RELAY, directory.ADDRESSES)
-        }
+        policies: dict[str, Input[str]] = {"directory": self._policy(flows.RELAY, relay.host)}
         if self.settings.delegated:
             policies["certificates"] = names.certificates_policy(
                 self.settings, self.names, relay.host, self.bucket
@@ -314,7 +320,9 @@ class _Build:
         )
 
     def _hub_policies(self) -> dict[str, Input[str]]:
-        policies: dict[str, Input[str]] = {"directory": self._policy(flows.HUB, directory.PEOPLE)}
+        policies: dict[str, Input[str]] = {
+            "directory": self._policy(flows.HUB, self.settings.hub.host)
+        }
         if secrets.login(self.stack, self.settings):
             policies["secrets"] = self.secrets_key.key.arn.apply(
                 lambda key: secrets.reader_policy(

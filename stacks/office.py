@@ -55,17 +55,11 @@ def _declare(
         routes=terms.transit_routes,
         opts=opts,
     )
-    DirectoryPart(
-        f"{name}-people",
-        bucket=terms.directory,
-        objects=directory.objects(
-            directory.branch_owner(settings.name),
-            people,
-            host=settings.host,
-            address=str(settings.address),
-        ),
-        opts=opts,
-    )
+    owner = directory.branch_owner(settings.name)
+    objects = directory.objects(owner, people, host=settings.host, address=str(settings.address))
+    if settings.fingerprint:
+        objects += (directory.identity_object(owner, settings.host, settings.fingerprint),)
+    DirectoryPart(f"{name}-people", bucket=terms.directory, objects=objects, opts=opts)
     return {
         "kind": "office",
         "environment": settings.environment,

@@ -15,7 +15,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from model import directory
 from model.people import People, read_people
 from userdata.machine.gatepost_directory.objects import Config, Part, parse
+from userdata.machine.gatepost_directory.peers import KEYS
 from userdata.machine.gatepost_directory.store import Reports, Store
+from userdata.machine.gatepost_directory.waiting import Waiting
 from userdata.machine.gatepost_directory.watch import Synchroniser
 
 DOMAINS = ("example.jp", "example.co.jp")
@@ -29,10 +31,14 @@ HUB = Config(
     branches="192.168.0.0/16",
     hub=HUB_ADDRESS,
     seconds=1,
+    host="ms.example.jp",
+    peers={"dmz-ms.example.jp": ["[10.1.1.4]:10025"]},
+    hands_over=True,
     legacy={"old": "203.0.113.9"},
 )
-RELAY = replace(HUB, role="relay")
-BRANCH = replace(HUB, role="branch", owner="branches/osaka")
+PEER = {"ms.example.jp": [f"[{HUB_ADDRESS}]"]}
+RELAY = replace(HUB, role="relay", host="dmz-ms.example.jp", peers=PEER, hands_over=False)
+BRANCH = replace(HUB, role="branch", owner="branches/osaka", host="ms2.example.jp", peers=PEER)
 HOME_KEY, OSAKA_KEY = "people/environment.json", "people/branches/osaka.json"
 SERVERS = {
     "environment": ("ms.example.jp", HUB_ADDRESS),
@@ -85,6 +91,7 @@ class Bucket:
         for each in objects:
             self.put(each)
         self.fetched: list[str] = []
+        self.keys_fetched: list[str] = []
         self.unreadable: set[str] = set()
         self.breaking: set[str] = set()
         """Objects at which the connection breaks off."""
@@ -116,8 +123,12 @@ class Bucket:
         body = self.objects[Key]
         if IfNoneMatch == _tag(body):
             raise _error("304")
-        self.fetched.append(Key)
+        (self.keys_fetched if Key.startswith(KEYS) else self.fetched).append(Key)
         return {"Body": io.BytesIO(body), "ETag": _tag(body)}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:
+        self._answer()
+        self.objects[Key] = Body
 
     def _answer(self) -> None:
         if self.away:
@@ -141,10 +152,44 @@ class Tables(Store):
         Path(f"{file}.cdb").write_text("cdb")
 
 
-def follow(folder: Path, bucket: Bucket, config: Config) -> Synchroniser:
-    """A synchroniser of a role that keeps its files below `folder`."""
+class NoQueue(Waiting):
+    """A host without Postfix; counts how often its mail would be tried again."""
+
+    tried = 0
+
+    def look(self) -> None:
+        pass
+
+    def again(self) -> None:
+        self.tried += 1
+
+
+def published(owner: str, host: str, *, of: str = "") -> dict[str, str]:
+    """What a host has published of its key; a fingerprint made of its name, or of another's."""
+    fingerprint = hashlib.sha256((of or host).encode()).digest().hex(":").upper()
+    made = directory.identity_object(owner, host, fingerprint)
+    return {made.key: made.text}
+
+
+KEYS_OF_ALL = {
+    key: text
+    for owner, host in (
+        ("environment", "dmz-ms.example.jp"),
+        *((owner, host) for owner, (host, _) in SERVERS.items()),
+    )
+    for key, text in published(owner, host).items()
+}
+
+
+def follow(
+    folder: Path, bucket: Bucket, config: Config, keys: dict[str, str] = KEYS_OF_ALL
+) -> Synchroniser:
+    """A synchroniser of a role that keeps its files below `folder`; others have their `keys`."""
     reports = Reports(folder / "run")
-    return Synchroniser(config, Tables(folder / "state"), reports, bucket)
+    bucket.put(keys)
+    made = Synchroniser(config, Tables(folder / "state"), reports, bucket)
+    made.waiting = NoQueue(config)
+    return made
 
 
 def tables(folder: Path) -> dict[str, str]:

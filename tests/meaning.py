@@ -114,7 +114,7 @@ class Meaning:
         if user and user.hold:
             return HOLDING
         if user and user.at:
-            return f"relay:[{HUB.legacy[user.at]}]"
+            return f"legacy:[{HUB.legacy[user.at]}]"
         return "virtual:" if owner == "environment" else f"relay:[{SERVERS[owner][1]}]"
 
     def hub(self, address: str) -> set[tuple[str, str]]:

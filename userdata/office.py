@@ -8,7 +8,8 @@ from model import directory, mail
 from model.contract import Contract
 from model.people import People
 from model.settings import Office
-from userdata import render
+from userdata import inside, render
+from userdata.machine.gatepost_directory import peers
 from userdata.machine.gatepost_directory.objects import Config, parse
 from userdata.machine.gatepost_directory.tables import derive
 
@@ -18,16 +19,18 @@ def files(
     terms: Contract,
     people: People,
     *,
+    hub_key: bytes,
     connection: str,
     tunnels: Sequence[str],
 ) -> dict[str, str]:
     """The files by their path: `mail/` for its mail server, `vpn/` for its gateway, README.md.
 
-    `connection` is the VPN's id, `tunnels` are the public addresses of AWS's ends; there is no key
-    in any file. Raises Refused where the hub would refuse these people.
+    `hub_key` is what the hub has published of its key (`directory.identity_key`). `connection` is
+    the VPN's id, `tunnels` are the public addresses of AWS's ends; there is no key in any file.
+    Raises Refused where the hub would refuse these people, or a host the hub's key.
     """
-    postfix = mail.branch(office.host, terms.every_domain, terms.hub_address)
-    sources = _tables(office, terms, people)
+    postfix = mail.branch(office.host, terms.every_domain, terms.hub_address, terms.hub)
+    sources = _tables(office, terms, people, postfix, hub_key)
     known = {
         "office": office,
         "hub": terms.hub_address,
@@ -43,6 +46,7 @@ def files(
         "mail/install.sh": render.text(
             "office-install.sh.j2",
             tables=render.TABLES,
+            identity=inside.IDENTITY,
             sysusers=render.SYSUSERS,
             tmpfiles=render.TMPFILES,
         ),
@@ -54,7 +58,9 @@ def files(
     }
 
 
-def _tables(office: Office, terms: Contract, people: People) -> dict[str, str]:
+def _tables(
+    office: Office, terms: Contract, people: People, postfix: mail.Postfix, hub_key: bytes
+) -> dict[str, str]:
     """The tables of its server as a branch's host would derive them, as postmap(1) reads them."""
     owner = directory.branch_owner(office.name)
     config = Config(
@@ -66,6 +72,7 @@ def _tables(office: Office, terms: Contract, people: People) -> dict[str, str]:
         branches=terms.branches,
         hub=terms.hub_address,
         seconds=0,
+        **inside.known(postfix),
     )
     objects = directory.objects(owner, people, host=office.host, address=str(office.address))
     parts = {
@@ -74,6 +81,9 @@ def _tables(office: Office, terms: Contract, people: People) -> dict[str, str]:
         if item.key == config.required
     }
     tables, _ = derive(parts, config)
+    known = peers.expected(parts, config)
+    keys = {key: peers.parse(hub_key, peer) for key, peer in known.items()}
+    tables |= peers.derive(known, keys, config)[0]
     return {
         name: "".join(f"{key} {value}\n" for key, value in sorted(table.items()))
         for name, table in tables.items()

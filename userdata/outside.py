@@ -10,14 +10,13 @@ from model import certificates, ports
 from model.certificates import Certificates
 from model.mail import Postfix
 from userdata.files import entry, templates
+from userdata.inside import IDENTITY
 from userdata.software import UNITS
 
 IN_USE = "/var/lib/gatepost-tls"
 """Where the relay's certificate program puts a PEM file for each lineage, key first."""
 SERVED = "/var/lib/gatepost-mta-sts/mta-sts.txt"
 """The MTA-STS policy as nginx serves it."""
-SELF_SIGNED = ("/etc/ssl/private/ssl-cert-snakeoil.key", "/etc/ssl/certs/ssl-cert-snakeoil.pem")
-"""What Debian's package ssl-cert makes at its installation."""
 TLS_POLICY = "127.0.0.1:8462"
 """Where Postfix asks how to verify a receiver; the port beside 8461, which Debian's
 postfix-mta-sts-resolver has, is nobody's (services(5))."""
@@ -37,8 +36,8 @@ def packages(postfix: Postfix) -> tuple[str, ...]:
 
 
 def chain_files(postfix: Postfix) -> tuple[str, ...]:
-    """The files of the key and certificate that Postfix shows."""
-    return (f"{IN_USE}/{certificates.HOST}.pem",) if postfix.role == "relay" else SELF_SIGNED
+    """The files of the key and certificate that Postfix shows at port 25."""
+    return (f"{IN_USE}/{certificates.HOST}.pem" if postfix.role == "relay" else IDENTITY,)
 
 
 def files(

@@ -15,14 +15,14 @@ from model import ports
 from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
-from userdata import outbound, outside, software
+from userdata import inside, outbound, outside, software
 from userdata.files import entry, machine, templates
 from userdata.software import PROGRAMS, UNITS
 
 LIMIT = 16_384
 """Bytes of user data that EC2 takes, before its own base64 (EC2 user guide, "User data")."""
 
-STATE = "/var/lib/gatepost"
+STATE = inside.STATE
 TABLES = f"{STATE}/tables"
 MAILBOXES = "/var/mail/vhosts"
 MAILBOX_USER = "vmail"
@@ -82,6 +82,7 @@ def main_cf(postfix: Postfix) -> str:
         chain_files=outside.chain_files(postfix),
         tls_policy=outside.TLS_POLICY,
         smarthost=outbound.SMARTHOST,
+        **inside.values(),
     )
 
 
@@ -100,7 +101,7 @@ def postfix_files(postfix: Postfix) -> dict[str, str]:
         tables.append("leaving")
     files = {"master.cf": master}
     files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
-    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
+    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE, **inside.values()}
     rendered = {name: templates().get_template(file).render(told) for name, file in files.items()}
     return {"main.cf": main_cf(postfix), **rendered}
 
@@ -130,7 +131,7 @@ def cloud_config(
         "package_update": True,
         "packages": [*PACKAGES, *outside.packages(postfix), *outbound.packages(postfix)],
         "write_files": [
-            entry(SETTINGS, json.dumps(asdict(directory), indent=1) + "\n"),
+            entry(SETTINGS, json.dumps(asdict(directory) | inside.known(postfix), indent=1) + "\n"),
             entry(FETCHER, machine("gatepost_software.py"), mode="0755"),
             entry(f"{UNITS}/postfix.service.d/gatepost.conf", machine("postfix.conf")),
             *(_mailbox_files() if postfix.keeps_mail else ()),

@@ -25,11 +25,24 @@ LIBRARY = "/usr/local/lib/gatepost"
 """Where Python packages lie."""
 UNITS = "/etc/systemd/system"
 
+MODULES = (
+    "__init__",
+    "__main__",
+    "identity",
+    "objects",
+    "peers",
+    "store",
+    "tables",
+    "waiting",
+    "watch",
+)
+"""The synchroniser's parts."""
+
 EVERYWHERE = {
     SYNCHRONISER: "gatepost-directory",
     **{
         f"{LIBRARY}/{file}": file
-        for module in ("__init__", "__main__", "objects", "store", "tables", "watch")
+        for module in MODULES
         for file in [f"gatepost_directory/{module}.py"]
     },
     MOUNTER: "gatepost-volume",

@@ -42,16 +42,23 @@ def test_the_branch_touches_of_the_environment_one_route_and_its_own_objects(
     assert back.inputs["destinationCidrBlock"] == "192.168.10.0/24"
 
 
-def test_its_server_reads_its_own_part_only(osaka: dict[str, Any]) -> None:
+def test_its_server_reads_its_own_part_and_the_hub_s_key(
+    osaka: dict[str, Any],
+) -> None:
     recorder, _ = build(osaka)
     policy = recorder.one(
         "iam/rolePolicy:RolePolicy", "gatepost-dev-osaka-server-directory"
     ).inputs["policy"]
     stored = recorder.one("s3/bucketObjectv2:BucketObjectv2", "gatepost-dev-osaka-software-branch")
-    granted = {(s["Action"], s["Resource"]) for s in json.loads(policy)["Statement"]}
+    granted = {s["Action"]: s["Resource"] for s in json.loads(policy)["Statement"]}
+    bucket = "arn:aws:s3:::directory-bucket"
     assert granted == {
-        ("s3:GetObject", "arn:aws:s3:::directory-bucket/people/branches/osaka.json"),
-        ("s3:GetObject", f"arn:aws:s3:::directory-bucket/{stored.inputs['key']}"),
+        "s3:GetObject": [
+            f"{bucket}/people/branches/osaka.json",
+            f"{bucket}/keys/environment/ms.json",
+            f"{bucket}/{stored.inputs['key']}",
+        ],
+        "s3:PutObject": f"{bucket}/keys/branches/osaka/ms2.json",
     }
     assert stored.inputs["key"].startswith("software/branches/osaka/branch-")
 

@@ -115,21 +115,25 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:
     bucket = "arn:aws:s3:::gatepost-dev-directory-123456789012-us-east-1"
-    for name, prefix, role in (
-        ("gatepost-dev-dmz-ms", "addresses/", "relay"),
-        ("gatepost-dev-ms", "people/", "hub"),
+    for name, role, own, lists, reads in (
+        ("gatepost-dev-dmz-ms", "relay", "dmz-ms", ["addresses/"], ["keys/environment/ms.json"]),
+        ("gatepost-dev-ms", "hub", "ms", ["people/", "keys/"], []),
     ):
         grant = built[0].one("iam/rolePolicy:RolePolicy", f"{name}-directory")
         policy = json.loads(grant.inputs["policy"])
-        granted = {(s["Action"], s["Resource"]) for s in policy["Statement"]}
+        granted = {s["Action"]: s["Resource"] for s in policy["Statement"]}
         stored = built[0].one("s3/bucketObjectv2:BucketObjectv2", f"gatepost-dev-software-{role}")
         assert granted == {
-            ("s3:GetObject", f"{bucket}/{prefix}*"),
-            ("s3:ListBucket", bucket),
-            ("s3:GetObject", f"{bucket}/{stored.inputs['key']}"),
+            "s3:GetObject": [
+                *(f"{bucket}/{key}" for key in reads),
+                *(f"{bucket}/{prefix}*" for prefix in lists),
+                f"{bucket}/{stored.inputs['key']}",
+            ],
+            "s3:ListBucket": bucket,
+            "s3:PutObject": f"{bucket}/keys/environment/{own}.json",
         }
         listing = next(s for s in policy["Statement"] if s["Action"] == "s3:ListBucket")
-        assert listing["Condition"] == {"StringEquals": {"s3:prefix": prefix}}
+        assert listing["Condition"] == {"StringEquals": {"s3:prefix": lists}}
 
 
 def test_the_bucket_is_private_versioned_encrypted_and_tls_only(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from directories import published
 from terms import TERMS
 
 from lab.machines.image import Images
 from lab.session import cache_folder
 from model.people import read_people
-from model.settings import Office, read_office
+from model.settings import FINGERPRINT, Office, read_office
 from userdata import office, render
 
 RAW = {
@@ -66,7 +68,15 @@ def files() -> dict[str, str]:
     )
     assert people is not None, problems
     terms = replace(TERMS, branch_link="transit-gateway")
-    return office.files(Office(**values), terms, people, connection="vpn-1", tunnels=TUNNELS)
+    [hub_key] = published("environment", terms.hub).values()
+    return office.files(
+        Office(**values),
+        terms,
+        people,
+        hub_key=hub_key.encode(),
+        connection="vpn-1",
+        tunnels=TUNNELS,
+    )
 
 
 def test_the_tables_are_those_of_a_branch() -> None:
@@ -74,6 +84,10 @@ def test_the_tables_are_those_of_a_branch() -> None:
     assert made["mail/tables/transport"] == "goro@example.jp virtual:\n"
     assert made["mail/tables/recipients"] == "goro@example.jp OK\n"
     assert made["mail/tables/mailboxes"] == "goro@example.jp example.jp/goro/\n"
+    [peer] = made["mail/tables/peers"].splitlines()
+    fingerprint = peer.removesuffix(" OK")
+    policy = f"[10.1.11.5] fingerprint match={fingerprint}\n"
+    assert made["mail/tables/tls_policy"] == policy
     assert "relayhost = [10.1.11.5]" in made["mail/postfix/main.cf"]
     assert "myhostname = ms9.example.jp" in made["mail/postfix/main.cf"]
 
@@ -107,5 +121,8 @@ def test_debian_s_postfix_runs_from_them(tmp_path: Path) -> None:
     out, err = ((tmp_path / name).read_text() for name in ("out", "err"))
     assert done.returncode == 0, err
     assert "Subject: hello" in out
+    # What the administrator has to send (model.settings).
+    assert len(set(re.findall(r"(?m)^The fingerprint of this server: (\S+)$", out))) == 1
+    assert re.search(rf"(?m)^The fingerprint of this server: {FINGERPRINT}$", out)
     assert '"address": "taro@example.jp"' in out, "what is the hub's waits for the hub"
     assert "10.1.11.5" in out

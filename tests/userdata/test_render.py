@@ -20,7 +20,9 @@ from model.fields import SettingsError
 from model.outbound import Smarthost
 from model.settings import Environment, read_environment
 from userdata import render, software
+from userdata.machine.gatepost_directory.objects import Config
 
+RELAYS = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
 VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
 
 
@@ -46,8 +48,8 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
         "relay": mail.relay(
             settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
         ),
-        "hub": mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")]),
-        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5"),
+        "hub": mail.hub(settings, RELAYS),
+        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
     }
 
 
@@ -68,7 +70,9 @@ def test_no_domain_is_local_and_no_map_is_berkeley_db(settings: Environment, rol
     found = parameters(text)
     assert found["mydestination"] == ""
     assert found["relay_domains"] == "example.jp, example.co.jp"
-    assert found["smtpd_relay_restrictions"] == "permit_mynetworks, reject_unauth_destination"
+    proved = "permit_tls_clientcerts, " if role == "hub" else ""
+    rules = f"permit_mynetworks, {proved}reject_unauth_destination"
+    assert found["smtpd_relay_restrictions"] == rules
     assert not re.search(r"\b(hash|btree):[^ ]", re.sub("(?m)^#.*", "", text))
 
 
@@ -102,7 +106,7 @@ def services(text: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("outbound", ["relay", "direct"])
 def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
     settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
-    host = mail.hub(settings, [IPv4Address("10.1.1.4"), IPv4Address("10.1.2.5")])
+    host = mail.hub(settings, RELAYS)
     assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
         "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
         "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
@@ -142,9 +146,69 @@ def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Envir
     inside = master(settings, "relay")["10025 smtpd"]
     assert inside["mynetworks"] == "10.1.11.5/32"
     assert inside["smtpd_client_restrictions"] == "permit_mynetworks,reject"
-    assert inside["smtpd_relay_restrictions"] == "permit_mynetworks,reject"
+    assert inside["smtpd_relay_restrictions"] == "permit_tls_clientcerts,unproven,reject"
+    assert inside["relay_clientcerts"] == "cdb:$tables/peers"
     direct = replace(settings, outbound="direct")
     assert "10025 smtpd" not in master(direct, "relay")
+
+
+@pytest.mark.parametrize("outbound", ["relay", "direct", "smarthost"])
+def test_hosts_of_our_own_are_never_trusted_below_a_known_key(
+    settings: Environment, outbound: str
+) -> None:
+    chosen = replace(smarthost(settings), outbound=outbound)
+    for role, host in hosts(chosen).items():
+        options = services(render.postfix_files(host)["master.cf"])
+        way = options["relay smtp"]
+        assert way["smtp_tls_security_level"] == "fingerprint"
+        assert way["smtp_tls_policy_maps"] == "cdb:$tables/tls_policy"
+        assert re.fullmatch("(00:){31}00", way["smtp_tls_fingerprint_cert_match"])
+        assert way["smtp_tls_chain_files"] == "/var/lib/gatepost/identity/host.pem"
+        # What this host is called by its own, the Internet must not learn.
+        assert "smtp_tls_chain_files" not in options["smtp smtp"]
+        found = parameters(render.main_cf(host))
+        assert "smtp_tls_chain_files" not in found
+        inward = {nexthop for nexthops in host.peers.values() for nexthop in nexthops}
+        by_own = found.get("default_transport") == "relay"
+        assert by_own is (bool(host.outside) and set(host.outside) <= inward), role
+        if role != "relay":
+            assert found["smtpd_client_restrictions"] == (
+                "permit_mynetworks, check_ccert_access cdb:$tables/peers, unproven"
+            )
+            assert found["smtpd_tls_ask_ccert"] == "yes"
+            assert found["mynetworks"] == "127.0.0.0/8"
+
+
+def test_only_branches_may_send_to_anywhere_by_the_hub(settings: Environment) -> None:
+    found = {role: parameters(render.main_cf(host)) for role, host in hosts(settings).items()}
+    assert found["hub"]["relay_clientcerts"] == "cdb:$tables/branch_certs"
+    assert {role for role in found if "relay_clientcerts" in found[role]} == {"hub"}
+
+
+def test_servers_to_migrate_from_are_known_by_address(dev: dict[str, Any]) -> None:
+    old = {"legacy": [{"name": "old", "address": "10.9.0.5"}]}
+    settings = Environment(**read_environment(dev | old)[0])
+    hub = mail.hub(settings, RELAYS)
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5"
+    way = services(render.postfix_files(hub)["master.cf"])["legacy smtp"]
+    assert way["smtp_tls_security_level"] == "may"
+    assert "smtp_tls_chain_files" not in way
+
+
+def test_the_synchroniser_is_told_its_peers(settings: Environment) -> None:
+    told = {}
+    for role, host in hosts(settings).items():
+        document = yaml.safe_load(render.cloud_config(host, directory(role), VOLUMES))
+        files = {file["path"]: file["content"] for file in document["write_files"]}
+        config = Config(**json.loads(files[render.SETTINGS]))
+        told[role] = (config.host, config.peers, config.hands_over)
+    hub = {"ms.example.jp": ["[10.1.11.5]"]}
+    relays = {"a.example.jp": ["[10.1.1.4]:10025"], "b.example.jp": ["[10.1.2.5]:10025"]}
+    assert told == {
+        "relay": ("dmz-ms.example.jp", hub, False),
+        "hub": ("ms.example.jp", relays, True),
+        "branch": ("ms2.example.jp", hub, True),
+    }
 
 
 def smarthost(settings: Environment, **changes: Any) -> Environment:
@@ -175,7 +239,7 @@ def test_the_hub_takes_the_relays_bounces_for_the_smarthost_and_defers_the_rest(
     assert relay["relayhost"] == "[10.1.11.5]"
     hub = parameters(render.main_cf(hosts(smarthost(settings))["hub"]))
     assert hub["smtpd_relay_restrictions"] == (
-        "permit_mynetworks, check_client_access "
+        "permit_mynetworks, permit_tls_clientcerts, check_client_access "
         "inline:{ {10.1.1.4 = own_bounces} {10.1.2.5 = own_bounces} }, reject_unauth_destination"
     )
     assert hub["own_bounces"] == (

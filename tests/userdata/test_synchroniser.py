@@ -66,7 +66,7 @@ def test_a_branch_that_goes_takes_its_people_along(tmp_path: Path) -> None:
     del bucket.objects[OSAKA_KEY]
     follower.look()
     found = tables(tmp_path)
-    assert "jiro" not in found["transport"] + found["aliases"] + found["clients"]
+    assert "jiro" not in found["transport"] + found["aliases"] + found["branch_certs"]
     assert alarms(tmp_path) == []
 
 

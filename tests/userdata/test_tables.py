@@ -10,7 +10,7 @@ from directories import BRANCH, HOME_KEY, HUB, OSAKA_KEY, RELAY, parts, texts
 
 from userdata.machine.gatepost_directory import tables as made
 from userdata.machine.gatepost_directory.objects import Config
-from userdata.machine.gatepost_directory.tables import HOLDING, Tables, derive
+from userdata.machine.gatepost_directory.tables import HOLDING, Tables, derive, servers
 
 TARO, JIRO, INFO = "taro@example.jp", "jiro@example.jp", "info@example.jp"
 
@@ -41,13 +41,12 @@ def test_the_hub_knows_where_each_person_lives() -> None:
     assert conflicts == []
     assert found["transport"] == {
         TARO: "virtual:",
-        "ken@example.jp": "relay:[203.0.113.9]",
+        "ken@example.jp": "legacy:[203.0.113.9]",
         JIRO: "relay:[192.168.10.5]",
         "taro@example.co.jp": "relay:[192.168.10.5]",
     }
     assert found["aliases"][INFO] == f"{TARO}, {JIRO}"
     assert found["mailboxes"] == {TARO: "example.jp/taro/"}
-    assert found["clients"] == {"203.0.113.9": "old", "192.168.10.5": "branches/osaka"}
     assert set(found["recipients"]) == {*found["transport"], *found["aliases"]}
     assert found["refused"] == found["held"] == {}
 
@@ -213,7 +212,7 @@ def test_no_alias_leads_to_an_alias_whatever_owners_claim() -> None:
 def test_a_legacy_server_s_address_is_no_branch_s() -> None:
     config = replace(HUB, legacy={"old": "192.168.10.5"})
     found = parts(replace(HUB, legacy={"old": "192.168.30.5"}), home(), osaka())
-    result, conflicts = derive(found, config)
+    _, conflicts = derive(found, config)
     assert conflicts == ["branches/osaka: 192.168.10.5 belongs to the legacy server old"]
-    assert result["clients"] == {"192.168.10.5": "old"}
+    assert [part["owner"] for part in servers(found, config)] == ["environment"]
     assert set(found) == {HOME_KEY, OSAKA_KEY}

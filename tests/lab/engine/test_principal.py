@@ -232,9 +232,15 @@ def test_a_machine_of_a_branch_cannot_be_given_more_than_the_boundary(company: C
     bucket = f"arn:aws:s3:::{company.terms.directory}"
     with Gate(company.endpoint, company.region, bounded).open() as gate:
         own = "people/branches/osaka.json"
-        assert gate.judge(Asked(action="s3:GetObject", resource=f"{bucket}/{own}"))
+        for action, key in (
+            ("s3:GetObject", own),
+            ("s3:GetObject", "keys/environment/ms.json"),
+            ("s3:PutObject", "keys/branches/osaka/ms2.json"),
+        ):
+            assert gate.judge(Asked(action=action, resource=f"{bucket}/{key}"))
         for action, resource in (
             ("s3:PutObject", f"{bucket}/{own}"),
+            ("s3:PutObject", f"{bucket}/keys/environment/ms.json"),
             ("s3:GetObject", f"{bucket}/people/environment.json"),
             ("s3:GetObject", f"{bucket}/addresses/environment.json"),
             ("s3:ListBucket", bucket),

@@ -13,7 +13,7 @@ import pytest
 from checks import alarms, routes
 from checks.mail import send, token, wait_for
 from checks.ready import wait_ready
-from checks.smtp import rcpt
+from checks.smtp import identity, rcpt
 from checks.suite import Scene, run_suite
 from cli.twin import Twin
 from lab.faults import SOUND, Faults
@@ -104,7 +104,8 @@ def test_every_acceptance_check_passes(scene: Scene) -> None:
 def test_the_hub_takes_a_relay_s_bounces_for_anywhere_and_defers_the_rest(scene: Scene) -> None:
     recipient = f"x@{scene.outside[1].domain}"
     for sender, code in (("", "250 "), (f"a@{scene.outside[0].domain}", "454 ")):
-        reply = rcpt(scene, RELAY, scene.hub.private_ip, sender, recipient)
+        mine = identity(scene, RELAY)
+        reply = rcpt(scene, RELAY, scene.hub.private_ip, sender, recipient, identity=mine)
         assert reply.startswith(code), (sender, reply)
 
 

@@ -99,16 +99,14 @@ def test_the_program_and_the_configuration_mean_the_same_files(run: Any) -> None
     constants = (
         "import runpy, json; c = runpy.run_path('/usr/local/sbin/gatepost-certificates');"
         "m = runpy.run_path('/usr/local/sbin/gatepost-mta-sts');"
-        "print(json.dumps([*map(str, (c['IN_USE'], c['HOST'], c['LIVE'].parent, m['SERVED'])),"
-        "c['SELF_SIGNED']]))"
+        "print(json.dumps([*map(str, (c['IN_USE'], c['HOST'], c['LIVE'].parent, m['SERVED']))]))"
     )
     done = run(f'python3 -c "{constants}"')
     assert done.returncode == 0, done.stderr
-    in_use, host, lineages, served, self_signed = json.loads(done.stdout)
+    in_use, host, lineages, served = json.loads(done.stdout)
     assert (in_use, served) == (outside.IN_USE, outside.SERVED)
     assert host == certificates.HOST
     assert lineages == render.LINEAGES
-    assert tuple(self_signed) == outside.SELF_SIGNED
     condition = (software.HERE / "nginx-service.conf").read_text()
     assert f"ConditionPathExists={in_use}/{certificates.POLICY}.pem\n" in condition
 

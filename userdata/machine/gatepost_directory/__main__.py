@@ -54,7 +54,7 @@ def main(settings: str, state: str, reports: str, *words: str) -> None:
                 notify("READY=1")
                 told = True
         notify("WATCHDOG=1")
-        time.sleep(config.seconds)
+        time.sleep(sync.pause)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,12 @@ class Config:
     hub: str
     seconds: float
     """Between two looks at the directory."""
+    host: str
+    """This host's own name."""
+    peers: dict[str, list[str]] = field(default_factory=dict)
+    """The environment's hosts that it talks to, each with the next hops that lead there."""
+    hands_over: bool = False
+    """Whether mail for anyone else goes to a host of our own, too."""
     legacy: dict[str, str] = field(default_factory=dict)
     """Addresses of servers that users may still be at, by name."""
 
@@ -83,7 +89,7 @@ def parse(key: str, body: bytes, config: Config) -> Part:
     """Check one object as a whole; returns its content or raises Refused."""
     owner = check_key(key)
     kind = key.partition("/")[0]
-    data = _decode(body)
+    data = decode(body)
     if not isinstance(data, dict) or type(data.get("version")) is not int:
         raise Refused(f"must be an object of version {VERSION}")
     if data["version"] != VERSION:
@@ -100,7 +106,7 @@ def parse(key: str, body: bytes, config: Config) -> Part:
     return data
 
 
-def _decode(body: bytes) -> Any:
+def decode(body: bytes) -> Any:
     """JSON as RFC 8259 has it: UTF-8, no key twice, no NaN, and no more than fits in memory."""
     if len(body) > LARGEST_OBJECT:
         raise Refused(f"must be at most {LARGEST_OBJECT} bytes, got more")

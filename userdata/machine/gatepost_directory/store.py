@@ -21,10 +21,12 @@ class Store:
     """The live tables of this host and the last good objects they came from, under `root`."""
 
     ORDER = (
+        "branch_certs",
+        "peers",
+        "tls_policy",
         "mailboxes",
         "transport",
         "aliases",
-        "clients",
         "held",
         "stale",
         "refused",
@@ -36,6 +38,8 @@ class Store:
         self.tables = root / "tables"
         self.parts = root / "parts"
         self.ready = root / "ready"
+        self.identity = root / "identity" / "host.pem"
+        """This host's key and certificate, as postconf(5) has it for smtpd_tls_chain_files."""
         for folder in (self.tables, self.parts):
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -29,8 +29,17 @@ def derive(parts: Mapping[str, Part], config: Config) -> tuple[Tables, list[str]
     """
     if config.role == "branch":
         return _home_tables(parts[config.required]), []
-    ordered = sorted(parts.values(), key=lambda p: (p["owner"] != ENVIRONMENT, p["owner"]))
+    ordered = _ordered(parts)
     return _relay_tables(ordered) if config.role == "relay" else _hub_tables(ordered, config)
+
+
+def servers(parts: Mapping[str, Part], config: Config) -> list[Part]:
+    """The owners with a server of their own, as a hub knows them, in order of precedence."""
+    return _servers(_ordered(parts), config)[0]
+
+
+def _ordered(parts: Mapping[str, Part]) -> list[Part]:
+    return sorted(parts.values(), key=lambda part: (part["owner"] != ENVIRONMENT, part["owner"]))
 
 
 def stale_table(domains: Iterable[str], *, stale: bool) -> dict[str, str]:
@@ -109,7 +118,6 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
         "transport": transport,
         "mailboxes": _home_tables(parts[0])["mailboxes"],
         "aliases": {name: ", ".join(members) for name, members in aliases.items()},
-        "clients": _clients(parts, config),
         "held": {user: "OK" for user, way in transport.items() if way == HOLDING},
         "refused": refused,
         "recipients": dict.fromkeys([*transport, *aliases], "OK"),
@@ -138,17 +146,11 @@ def _ways(part: Part, users: list[str], config: Config) -> dict[str, str]:
     return {
         user: HOLDING
         if user in held
-        else f"relay:[{config.legacy[part['legacy'][user]]}]"
+        else f"legacy:[{config.legacy[part['legacy'][user]]}]"
         if user in part["legacy"]
         else here
         for user in users
     }
-
-
-def _clients(parts: list[Part], config: Config) -> dict[str, str]:
-    """The servers that may hand over mail to anywhere, by address."""
-    found = {address: name for name, address in config.legacy.items()}
-    return found | {p["address"]: p["owner"] for p in parts if p["owner"] != ENVIRONMENT}
 
 
 def _aliases(

@@ -9,8 +9,10 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
+from .peers import KEYS, Peers
 from .store import Reports, Store
 from .tables import derive, stale_table
+from .waiting import Waiting
 
 AWAY = (BotoCoreError, ClientError)
 """S3 does not answer, or answers with an error."""
@@ -22,6 +24,10 @@ MOST_CONFLICTS = 20
 """Conflicts that are said one by one: one branch could claim every address there is."""
 
 
+EAGER = 0.5
+"""Seconds between two looks while a peer's key is due: its first mail should not wait."""
+
+
 class Synchroniser:
     """Keeps the tables of one host; `look` brings them up to date once."""
 
@@ -30,7 +36,10 @@ class Synchroniser:
         self.store = store
         self.reports = reports
         self.s3 = s3
-        self.parts, wrong = store.load()
+        kept, wrong = store.load()
+        self.peers = Peers(config, store, s3, {k: kept.pop(k) for k in [*kept] if _is_key(k)})
+        self.waiting = Waiting(config)
+        self.parts = kept
         self.tags: dict[str, str] = {}
         """The entity tag of each object as it was last looked at, taken or refused."""
         self.taken: dict[str, str] = {}
@@ -57,12 +66,20 @@ class Synchroniser:
                 self.set_stale(True)
             return self.store.ready.exists()
         self.answered = time.monotonic()
+        if self.peers.look(self.parts):
+            self.waiting.again()
         if self.applied:
             self.set_stale(False)
         else:
             self.applied = self._apply()
+        self.waiting.look()
         self._say(self._complaints())
         return self.store.ready.exists()
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        return EAGER if self.peers.hurries else self.config.seconds
 
     def set_stale(self, stale: bool) -> None:
         """Have a relay say 450 instead of 550 to addresses that it does not know."""
@@ -79,7 +96,7 @@ class Synchroniser:
             key = self.config.required
             kept = "the last good one stays in force" if key in self.parts else "nothing to serve"
             found.add(f"missing {key}: {kept}")
-        return found | self.derived
+        return found | self.derived | self.peers.complaints | self.waiting.complaints
 
     def _fetch_changes(self) -> None:
         """Fetch what is new, and let go of what is gone."""
@@ -204,3 +221,7 @@ class Synchroniser:
             print(f"mended: {complaint}", flush=True)
         self.said = complaints
         self.reports.alarms(alarms)
+
+
+def _is_key(key: str) -> bool:
+    return key.startswith(KEYS)
