@@ -87,7 +87,11 @@ def test_a_branch_s_machine_is_bounded(dev: dict[str, Any], osaka: dict[str, Any
     recorder, _ = run(lambda: environment.build("dev", dev))
     [policy] = recorder.of("iam/policy:Policy")
     allowed = json.loads(policy.inputs["policy"])["Statement"]
-    assert [(each["Effect"], each["Action"]) for each in allowed] == [("Allow", ["s3:GetObject"])]
+    assert [(each["Effect"], each["Action"]) for each in allowed] == [
+        ("Allow", ["s3:GetObject"]),
+        ("Allow", ["s3:PutObject"]),
+    ]
+    assert all("/keys/branches/" in resource for resource in allowed[1]["Resource"])
     role = build(osaka, TERMS)[0].one("iam/role:Role", "gatepost-dev-osaka-server")
     assert role.inputs["permissionsBoundary"] == TERMS.boundary
 
