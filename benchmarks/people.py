@@ -78,7 +78,7 @@ def _changes(drill: Drill, count: int) -> dict[str, float]:
     steady = Steady.start(drill.bench.lab, relay, pause=PAUSE, log=log)
     try:
         steady.to(stable)
-        while len(done.made) < count:
+        while len(done.made) < count or company.moving:  # what is held would stay queued
             steps = [next(mover) for mover in movers]
             done.made += [f"move {step.user}" for step in steps]
             done.made += [company.change() for _ in range(AT_ONCE - MOVERS)]
