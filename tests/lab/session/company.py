@@ -57,7 +57,7 @@ class Company:
         """The files of people, as a person would write them."""
         for stack, file in FILES.items():
             path = self.folder / file
-            old = yaml.safe_load(path.read_text())
+            old = yaml.load(path.read_text(), yaml.CSafeLoader)
             content: dict[str, Any] = {
                 "users": [
                     {"address": user, **said} if said else user
@@ -70,7 +70,7 @@ class Company:
                 content |= {"aliases": roles | self.aliases, "open_aliases": old["open_aliases"]}
             else:
                 content["aliases"] = old["aliases"]
-            path.write_text(yaml.safe_dump(content, sort_keys=False))
+            path.write_text(yaml.dump(content, Dumper=yaml.CSafeDumper, sort_keys=False))
 
     def change(self) -> str:
         """One random change; returns what it was."""
