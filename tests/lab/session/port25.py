@@ -14,22 +14,26 @@ LOOK = 1
 """Seconds between two looks, instead of the minutes that gatepost-port25.timer has."""
 ALARM_LIMIT = 60.0
 """Seconds for a look to end, on a busy machine: it waits 10 for an answer, twice at most."""
-_DROP_IN = "/run/systemd/system/gatepost-port25.timer.d/drill.conf"
+_TIMER = "gatepost-port25.timer"
+_DROP_IN = f"/run/systemd/system/{_TIMER}.d/drill.conf"
 _QUICKLY = (
     f"mkdir -p $(dirname {_DROP_IN})\n"
     # The empty value forgets the ones before (systemd.timer(5)).
     f"printf '[Timer]\\nOnActiveSec=\\nOnActiveSec={LOOK}\\nOnUnitInactiveSec={LOOK}\\n"
     f"RandomizedDelaySec=0\\nAccuracySec=100ms\\n' > {_DROP_IN}\n"
-    "systemctl daemon-reload\nsystemctl restart gatepost-port25.timer\n"
+    f"systemctl daemon-reload\nsystemctl restart {_TIMER}\n"
 )
-_AS_BEFORE = f"rm {_DROP_IN}\nsystemctl daemon-reload\nsystemctl restart gatepost-port25.timer\n"
+_AS_BEFORE = f"rm {_DROP_IN}\nsystemctl daemon-reload\nsystemctl restart {_TIMER}\n"
 
 
 def drill(lab: Lab, scene: Scene, senders: Collection[str]) -> None:
-    """Block port 25 for all, and require the alarm on the `senders` and nowhere else.
+    """Block port 25 for all, and require the alarm on each of the `senders`; nobody else looks.
 
     The lab must be sound; it is so again afterwards.
     """
+    look = ["systemctl", "is-active", "--quiet", _TIMER]
+    watchers = {host.name for host in scene.hosts if scene.run(host.name, look).code == 0}
+    assert watchers == set(senders)
     _everywhere(scene, senders, _QUICKLY)
     try:
         lab.break_on_purpose(Faults(port_25=(EVERY_HOST,)))
