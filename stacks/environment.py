@@ -109,10 +109,7 @@ class _Build:
         """Security groups, and the DMZ's network ACL."""
         settings, vpc_id = self.settings, self.network.vpc.id
         firewall = flows.environment_firewall(
-            settings.outbound,
-            settings.branches,
-            settings.smarthost_port,
-            settings.legacy_servers,
+            settings.outbound, settings.branches, settings.smarthost_port, settings.legacy_servers
         )
         groups = Groups(self.name, vpc_id=vpc_id, firewall=firewall, opts=self.opts)
         self.groups = groups.groups
