@@ -27,7 +27,8 @@ def test_status_for_machines(bench: Bench) -> None:
     done = gatepost(bench.lab.project, bench.lab.state, "status", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     answer = json.loads(done.stdout)
-    assert set(answer) == {"stacks", "hosts"}
+    assert set(answer) == {"stacks", "hosts", "alarms"}
+    assert answer["alarms"] == {}
     assert answer["stacks"] == ["dev", "dev-osaka"]
     rows = {row["name"]: row for row in answer["hosts"]}
     assert set(rows) == {*ADDRESSES, "internet", "internet2"}
