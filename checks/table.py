@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 
 from checks.suite import Scene
-from model import flows
+from model import addressing, flows, ports
 from model.flows import Firewall
+from model.settings import ZONES
 
 Service = tuple[str, int]
 """A protocol (`tcp` or `udp`) and a port."""
@@ -62,9 +63,10 @@ def parties(scene: Scene) -> list[Party]:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """The firewalls of all stacks, by stack."""
+    """The firewalls of all stacks, by stack; `dmz` are the subnets that the DMZ's ACL guards."""
 
     firewalls: dict[str, Firewall]
+    dmz: tuple[IPv4Network, ...] = ()
 
     @classmethod
     def of(cls, scene: Scene) -> Table:
@@ -81,12 +83,14 @@ class Table:
                 )
             elif outputs["kind"] == "branch":
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))
-        return cls(firewalls=found)
+        # The plan only grows: its subnets for all zones hold those of any number of them.
+        plan = addressing.environment_plan(IPv4Network(environment["network"]), ZONES[1], [])
+        return cls(firewalls=found, dmz=tuple(zone.dmz for zone in plan.zones))
 
     def allows(self, source: Party, target: Party, address: str, service: Service) -> bool:
         """Whether `source` may reach `target` by `address`, its private or its public one."""
         private = address == target.private
-        if private and not _reachable(source, target):
+        if private and not (_reachable(source, target) and self._crosses(source, target, service)):
             return False
         # By the Internet everyone is but a public address.
         seen = source if private else replace(source, private=source.public, stack="")
@@ -95,6 +99,17 @@ class Table:
             and self._leaves(source, target, address, service)
             and self.admits(seen, target, service)
         )
+
+    def _crosses(self, source: Party, target: Party, service: Service) -> bool:
+        """Whether the DMZ's ACL lets a relay's connection out: nothing but mail goes inwards.
+
+        It matters between relays alone, whose groups take each other for anybody on the Internet;
+        within one subnet no ACL is asked.
+        """
+        if source.role != flows.RELAY or service == ("tcp", ports.SMTP):
+            return True
+        ends = [IPv4Address(party.private) for party in (source, target)]
+        return any(all(end in subnet for end in ends) for subnet in self.dmz)
 
     def _leaves(self, source: Party, target: Party, address: str, service: Service) -> bool:
         """Whether the source's own rules let it out to the address."""

@@ -157,7 +157,7 @@ def rule(world: World, wanted: Callable[[Rule], bool]) -> Rule:
     ("receiver", "sender", "port", "said"),
     [
         # Ports that the DMZ's network ACL lets in, or a way that does not cross it.
-        ("dev-relay", str(ANYWHERE), 3306, f"internet → {RELAY_PUBLIC} tcp 3306 should not pass"),
+        ("dev-relay", str(ANYWHERE), 40000, f"internet → {RELAY_PUBLIC} tcp 40000 should not pass"),
         ("dev-hub", BRANCH, 443, f"ms2.example.jp → {HUB} tcp 443 should not pass"),
     ],
 )
@@ -226,7 +226,7 @@ def test_a_broken_template_replaces_the_relay_only_and_is_noticed(
         [dev] = bench.lab.apply(["dev"])
         wait_ready(scene.deployment)
         # The instance, and its volume's attachment.
-        assert (dev.created, dev.updated, dev.replaced, dev.deleted) == (0, 0, 2, 0)
+        assert (dev.created, dev.updated, dev.replaced, dev.deleted) == (0, 0, 3, 0)
         broken = bench.boot_ids()
         assert {name for name in ids if ids[name] != broken[name]} == {scene.relay.name}
         wait_finding(
