@@ -69,4 +69,5 @@ def bench(story: Story) -> Bench:
 @pytest.fixture
 def scene(bench: Bench) -> Scene:
     """The checks' view of the shared lab; what does not come soon does not come."""
-    return Scene(Twin(bench.lab), limit=5.0)
+    # More than the 6 s for which postscreen(8) watches a client that it has not seen before.
+    return Scene(Twin(bench.lab), limit=15.0)
