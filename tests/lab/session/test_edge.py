@@ -130,7 +130,7 @@ def service(scene: Scene, host: str, option: str, value: str) -> Generator[None]
         ),
         (
             "relay",
-            "bounce/unix/cleanup_service_name",
+            "defer/unix/cleanup_service_name",
             "cleanup",
             leaving.relay_bounce,
             "on internet reads 10.1.11.5 in ",
