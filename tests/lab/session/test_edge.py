@@ -185,7 +185,7 @@ def test_a_changed_service_is_noticed(
             "virtual_alias_maps",
             "",
             edge.machines_write,
-            "nothing came to taro@example.jp",
+            "mail to root@dmz-ms.example.jp on dmz-ms.example.jp came back",
         ),
         (
             "hub",
