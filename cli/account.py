@@ -72,12 +72,28 @@ def _office_files(stack: str, settings: Office, terms: Contract) -> dict[str, st
     if problems or people is None:
         raise SettingsError(problems)
     connection, tunnels = _vpn(stack, settings.region)
-    key = directory.identity_key(directory.environment_owner(), terms.hub)
-    s3 = boto3.client("s3", region_name=settings.region)
-    hub_key = s3.get_object(Bucket=terms.directory, Key=key)["Body"].read()
     return office.files(
-        settings, terms, people, hub_key=hub_key, connection=connection, tunnels=tunnels
+        settings,
+        terms,
+        people,
+        hub_key=_hub_key(terms, settings.region),
+        connection=connection,
+        tunnels=tunnels,
     )
+
+
+def _hub_key(terms: Contract, region: str) -> bytes:
+    """The object of the directory by which the hub is known; its first boot writes it."""
+    key = directory.identity_key(directory.environment_owner(), terms.hub)
+    s3 = boto3.client("s3", region_name=region)
+    try:
+        body = s3.get_object(Bucket=terms.directory, Key=key)["Body"].read()
+    except s3.exceptions.NoSuchKey:
+        where = f"s3://{terms.directory}/{key}"
+        raise SettingsError(
+            [f"{terms.hub}: has no {where} yet, its first boot writes it; run this again then"]
+        ) from None
+    return bytes(body)
 
 
 def _vpn(stack: str, region: str) -> tuple[str, list[str]]:

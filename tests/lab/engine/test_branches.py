@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from lab.session import cache_folder
 from lab.stackfile import image_architectures, region
 from lab.world.model import World
 from lab.world.read import read_world, to_json
+from model.directory import environment_owner, identity_object
 
 ROOT = Path(__file__).parents[3]
 QUOTAS = {"vpcs": 20, "internet_gateways": 20, "elastic_ips": 20}
@@ -163,6 +166,29 @@ def check_commands(company: Company, stack: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
     out = company.project / "files"
+    assert main(["branch", "files", stack, "--out", str(out)]) == 1, "no hub has booted"
+    with hub_key(company):
+        check_files(company, stack, out)
+    for each in (stack, "dev-osaka"):
+        assert main(["branch", "policy", each]) == 0
+    assert main(["branch", "policy", "dev"]) == 1
+
+
+@contextmanager
+def hub_key(company: Company) -> Generator[None]:
+    """The hub's key in the directory, where its first boot writes it."""
+    s3: Any = boto3.client("s3", region_name=company.region)
+    ssm: Any = boto3.client("ssm", region_name=company.region)
+    terms = json.loads(ssm.get_parameter(Name="/gatepost/dev/contract")["Parameter"]["Value"])
+    made = identity_object(environment_owner(), terms["hub"], ":".join(["AB"] * 32))
+    s3.put_object(Bucket=terms["directory"], Key=made.key, Body=made.text.encode())
+    try:
+        yield
+    finally:
+        s3.delete_object(Bucket=terms["directory"], Key=made.key)
+
+
+def check_files(company: Company, stack: str, out: Path) -> None:
     assert main(["branch", "files", stack, "--out", str(out)]) == 0
     assert main(["branch", "files", stack, "--out", str(out)]) == 1, "the folder is not empty"
     written = {path.name: path.read_text() for path in out.rglob("*") if path.is_file()}
@@ -173,9 +199,6 @@ def check_commands(company: Company, stack: str, monkeypatch: pytest.MonkeyPatch
         assert f"remote_addrs = {tunnel['OutsideIpAddress']}" in written["swanctl.conf"]
         assert not any(tunnel["PreSharedKey"] in text for text in written.values())
     assert main(["branch", "files", "dev-osaka", "--out", str(out / "more")]) == 1
-    for each in (stack, "dev-osaka"):
-        assert main(["branch", "policy", each]) == 0
-    assert main(["branch", "policy", "dev"]) == 1
 
 
 def test_the_link_is_changed_and_changed_back(

@@ -97,7 +97,8 @@ def test_the_self_signed_pair_is_put_in_use_and_nginx_takes_its_configuration(ru
 def test_the_program_and_the_configuration_mean_the_same_files(run: Any) -> None:
     """Paths that stand in programs, units and templates, because each must work alone."""
     constants = (
-        "import runpy, json; c = runpy.run_path('/usr/local/sbin/gatepost-certificates');"
+        "import runpy, json, sys; sys.path.append('/usr/local/sbin');"
+        "c = runpy.run_path('/usr/local/sbin/gatepost-certificates');"
         "m = runpy.run_path('/usr/local/sbin/gatepost-mta-sts');"
         "print(json.dumps([*map(str, (c['IN_USE'], c['HOST'], c['LIVE'].parent, m['SERVED']))]))"
     )
