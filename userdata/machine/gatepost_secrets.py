@@ -127,9 +127,10 @@ def _use_now(*, flush: bool) -> None:
     """Have a running Postfix open its tables again; what has waited goes now, not at its turn.
 
     Left to themselves its processes notice a replaced table, but some only after their next use.
+    By systemctl the reload would wait for this very unit, which is to end before Postfix's.
     """
     for command in (
-        ("systemctl", "reload", "postfix.service"),
+        ("postfix", "reload"),
         *((("postqueue", "-f"),) if flush else ()),
     ):
         if status := _run(*command):

@@ -9,7 +9,7 @@ import pytest
 from lab import hosts
 from lab.engine.deploy import EngineError, Result
 from lab.errors import LabError
-from tests.lab.session.bench import Bench, edit, gatepost
+from tests.lab.session.bench import Bench, declared, edit, gatepost
 from tests.lab.session.conftest import Story
 
 HOSTS = {"dev": {"ms.example.jp", "dmz-ms.example.jp"}, "dev-osaka": {"ms2.example.jp"}}
@@ -58,7 +58,7 @@ def test_nothing_changes_when_nothing_changed(story: Story) -> None:
         for r in story.joined
         for same in [r.created + r.same]
     ]
-    assert lab.world == before
+    assert declared(lab.world) == declared(before)
     assert story.bench.boot_ids() == story.joined_ids
 
 
@@ -82,7 +82,7 @@ def test_a_wrong_stack_file_is_refused_with_all_its_errors(bench: Bench) -> None
     for said in ("up of dev failed", "environment.outbound", "'pigeon'", "environment.branches"):
         assert said in str(error.value)
     lab.follow()
-    assert lab.world == before
+    assert declared(lab.world) == declared(before)
     assert bench.boot_ids() == ids
 
 

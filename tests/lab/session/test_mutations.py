@@ -18,7 +18,7 @@ from checks.suite import Check, Scene
 from lab.reality import aws_environment
 from lab.world.model import Rule, World
 from model.flows import ANYWHERE
-from tests.lab.session.bench import Bench, edit, finding, wait_finding
+from tests.lab.session.bench import Bench, declared, edit, finding, wait_finding
 
 OUTSIDER = "192.0.2.10"
 RELAY, HUB = "10.1.1.4", "10.1.11.5"
@@ -175,7 +175,7 @@ def test_a_port_too_many_is_noticed(
     finally:
         ec2.revoke_security_group_ingress(**open_port)
         bench.lab.follow()
-    assert bench.lab.world == before
+    assert declared(bench.lab.world) == declared(before)
 
 
 def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
@@ -194,7 +194,7 @@ def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
     finally:
         ec2.create_route(**place, NatGatewayId=lost.target)
         bench.lab.follow()
-    assert bench.lab.world == before
+    assert declared(bench.lab.world) == declared(before)
 
 
 def test_a_lost_rule_is_noticed_and_comes_back_by_refresh(

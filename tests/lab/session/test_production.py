@@ -22,7 +22,7 @@ from lab.internet.plan import INTERNET, INTERNET2
 from lab.waiting import wait_for
 from tests.lab.session import flow
 from tests.lab.session.account import left
-from tests.lab.session.bench import Bench, copy_project, edit, finding
+from tests.lab.session.bench import Bench, copy_project, declared, edit, finding
 from tests.lab.session.flow import Flow
 
 STACK = "prod"
@@ -117,7 +117,7 @@ def test_nothing_changes_when_nothing_changed(bench: Bench) -> None:
     assert counts(apply(bench)) == (0, 0, 0, 0)
     [refreshed] = bench.lab.apply([STACK], refresh=True)
     assert counts(refreshed) == (0, 0, 0, 0)
-    assert bench.lab.world == before
+    assert declared(bench.lab.world) == declared(before)
     assert bench.boot_ids() == ids
 
 
@@ -147,7 +147,6 @@ def test_the_acl_holds_where_a_group_was_opened_and_its_loss_is_noticed(
         for rule in acl.rules
         if (rule.direction, rule.allow, rule.from_port, rule.to_port) == ("egress", False, 1, 1023)
     ]
-    address = next(host.private_ip for host in scene.hosts if host.name == HUB)
     ec2.authorize_security_group_ingress(**opened)
     try:
         bench.lab.follow()
@@ -155,8 +154,10 @@ def test_the_acl_holds_where_a_group_was_opened_and_its_loss_is_noticed(
         ec2.delete_network_acl_entry(NetworkAclId=acl, RuleNumber=fence, Egress=True)
         bench.lab.follow()
         wrong = finding(firewall.matrix, scene)
-        assert wrong.startswith("2 differ: ")
-        for relay in (MX1, MX2):
+        # To the hub that was opened, and to one another, whose groups let anyone in to 443.
+        mx1, mx2, hub = (address_of(scene, host) for host in (MX1, MX2, HUB))
+        assert wrong.startswith("4 differ: ")
+        for relay, address in ((MX1, mx2), (MX1, hub), (MX2, mx1), (MX2, hub)):
             assert f"{relay} → {address} tcp 443 should not pass" in wrong
         [mended] = bench.lab.apply([STACK], refresh=True)
         assert counts(mended) == (1, 0, 0, 0)
@@ -164,7 +165,11 @@ def test_the_acl_holds_where_a_group_was_opened_and_its_loss_is_noticed(
     finally:
         ec2.revoke_security_group_ingress(**opened)
         bench.lab.follow()
-    assert bench.lab.world == world
+    assert declared(bench.lab.world) == declared(world)
+
+
+def address_of(scene: Scene, name: str) -> str:
+    return next(host.private_ip for host in scene.hosts if host.name == name)
 
 
 # --- replacement ---
@@ -302,7 +307,7 @@ def test_a_third_relay_is_refused_until_the_quota_allows_its_address(bench: Benc
             "the account has 5; raise it: aws service-quotas request-service-quota-increase "
         ) in str(error.value)
     bench.lab.follow()
-    assert bench.lab.world == before
+    assert declared(bench.lab.world) == declared(before)
     assert len(bench.client("ec2").describe_addresses()["Addresses"]) == 5
     # As the command that was printed does.
     said = dict(re.findall(r"--([a-z-]+) (\S+)", str(error.value)))
@@ -344,7 +349,7 @@ def test_what_is_protected_is_not_destroyed(bench: Bench) -> None:
     ):
         assert f"aws:{kind} gatepost-{STACK}-{name}: " in str(error.value)
     bench.lab.follow()
-    assert bench.lab.world == before
+    assert declared(bench.lab.world) == declared(before)
     assert bench.boot_ids() == ids
 
 

@@ -121,7 +121,9 @@ def test_where_it_takes_nothing_without_a_sender_the_operator_has_it(
         [copy] = wait_for(scene, word, {operator})
     finally:
         bench.lab.break_on_purpose(SOUND)
-    assert "501 5.1.7 Invalid MAIL FROM" in " ".join(copy.message.as_string().split())
+    assert "501 5.1.7 <>: Sender address rejected: Invalid MAIL FROM" in " ".join(
+        copy.message.as_string().split()
+    )
 
 
 def test_only_the_hub_may_read_it(scene: Scene) -> None:
