@@ -12,7 +12,7 @@ CLOCKS = (
     "warning: resetting file time stamps - this hurts performance",
 )
 """Not Postfix's trouble, which says the second after the first: since Linux 6.13 a file's time
-stamp may be some milliseconds ahead of time(2) (Documentation/filesystems/multigrain-ts.rst), across
+stamp may be some milliseconds ahead of time(2) (Documentation/filesystems/multigrain-ts.rst), over
 a second's end now and then."""
 
 REREAD = "warning: problem talking to service rewrite: Connection reset by peer"

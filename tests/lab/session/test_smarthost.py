@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,34 +16,24 @@ from checks.smtp import identity, rcpt
 from checks.suite import Scene, run_suite
 from cli.twin import Twin
 from lab.faults import SOUND, Faults
-from lab.internet.smarthost import PASSWORD, SELECTOR, USER, dkim_record
-from lab.reality import aws_environment
+from lab.internet.smarthost import PASSWORD, USER
 from lab.waiting import wait_for as wait_until
 from tests.lab.session import flow
-from tests.lab.session.bench import Bench, copy_project, edit
+from tests.lab.session.bench import Bench, copy_project
+from tests.lab.session.login import LOGIN, LOOK_LIMIT, put, use_smarthost
 
 HUB, RELAY = "ms.example.jp", "dmz-ms.example.jp"
 PARAMETER = "/gatepost/dev/hub/smarthost"
-LOGIN = f"{USER}:{PASSWORD}"
-SETTINGS = f"""\
-    outbound: smarthost
-    smarthost: {{host: email-smtp.us-east-1.amazonaws.com}}
-    dns:
-      spf_includes: [amazonses.com]
-      dkim: {{{SELECTOR}: {dkim_record()!r}}}
-"""
 FOLDER = "/var/lib/gatepost-smarthost"
 LIMIT = 30.0
 """Seconds for mail to be deferred, or to leave again, on a busy machine."""
-LOOK_LIMIT = 90.0
-"""Seconds within which a changed login is in force: the hub looks every minute."""
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     project = copy_project(tmp_path_factory.mktemp("smarthost") / "project")
-    edit(project / "stacks" / "Pulumi.dev.yaml", "    outbound: relay\n", SETTINGS)
     found = Bench.of(project, tmp_path_factory.mktemp("smarthost-lab") / "state")
+    use_smarthost(found, "dev")
     try:
         found.lab.up(["dev", "dev-osaka"])
         wait_ready(Twin(found.lab))
@@ -56,21 +45,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 @pytest.fixture
 def scene(bench: Bench) -> Scene:
     return Scene(Twin(bench.lab))
-
-
-def put(bench: Bench, login: str) -> subprocess.CompletedProcess[str]:
-    """`gatepost secret put`, as an administrator does it, against the lab's account."""
-    record = bench.lab.record
-    environment = aws_environment(record["region"], record["endpoint"])
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", "secret", "put", "dev", "smarthost"],
-        cwd=bench.lab.project,
-        input=f"{login}\n",
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def alarm(scene: Scene) -> str:
@@ -88,7 +62,7 @@ def test_without_a_login_mail_waits_and_the_alarm_tells_what_to_do(
     assert alarm(scene) == (
         f"{PARAMETER} is missing: gatepost secret put dev smarthost; mail waits in the queue"
     )
-    done = put(bench, LOGIN)
+    done = put(bench, "dev", LOGIN)
     assert (done.returncode, done.stderr) == (0, "")
     assert wait_until(lambda: not alarm(scene), LOOK_LIMIT)
     [copy] = wait_for(scene, word, {recipient})
@@ -146,13 +120,13 @@ def test_a_changed_login_is_in_force_without_a_restart_and_nowhere_else(
     recipient, ids = f"later@{scene.outside[0].domain}", bench.boot_ids()
     main = ["systemctl", "show", "-p", "MainPID", "postfix"]
     before, wrong = scene.run(HUB, main).out, f"wrong-{uuid.uuid4().hex}"
-    assert put(bench, f"{USER}:{wrong}").returncode == 0
+    assert put(bench, "dev", f"{USER}:{wrong}").returncode == 0
     assert wait_until(lambda: wrong in table(scene), LOOK_LIMIT)
     word = send(scene, HUB, "taro@example.jp", recipient)
     assert wait_until(lambda: "authentication failed" in repr(flow.queue(scene, HUB)), LIMIT)
     assert places(scene, wrong) == {HUB: {f"{FOLDER}/login", f"{FOLDER}/login.cdb"}}
     assert in_files(bench, wrong) <= {"login", "login.cdb"}
-    assert put(bench, LOGIN).returncode == 0
+    assert put(bench, "dev", LOGIN).returncode == 0
     assert wait_until(lambda: PASSWORD in table(scene), LOOK_LIMIT)
     scene.run(HUB, ["postqueue", "-f"])
     assert [copy.address for copy in wait_for(scene, word, {recipient})] == [recipient]
