@@ -40,8 +40,8 @@ class MailHost(ComponentResource):
     Its address seen from the Internet is `elastic_ip`, or one of EC2's choice where `public`, or
     none. `volumes` are its data volumes by purpose. `after` is what its first boot needs: routes,
     rules, the directory's objects. `policies` are its role's rights, by name, which the policy of
-    the ARN `boundary` bounds. `birth` tells one user data and image from another; a host that is
-    `held` keeps those that it has.
+    the ARN `boundary` bounds; that tells by the role's tags `role_tags` whose it is. `birth` tells
+    one user data and image from another; a host that is `held` keeps those that it has.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class MailHost(ComponentResource):
         volumes: Mapping[str, aws.ebs.Volume],
         birth: str,
         boundary: str | None = None,
+        role_tags: Mapping[str, str] | None = None,
         held: bool = False,
         elastic_ip: aws.ec2.Eip | None = None,
         public: bool = False,
@@ -74,7 +75,7 @@ class MailHost(ComponentResource):
             name=name,
             assume_role_policy=ASSUME,
             permissions_boundary=boundary,
-            tags=named(name),
+            tags=named(name, **(role_tags or {})),
             opts=child,
         )
         grants = [

@@ -19,6 +19,10 @@ STACK = "gatepost:stack"
 
 Document = dict[str, Any]
 
+BRANCH = "gatepost-branch"
+"""The tag, on the role of a branch's machine, that tells which branch's it is. Without a colon,
+as it stands in a policy variable."""
+
 LIMIT = 6_144
 """Characters of a managed policy, white space not counted ("IAM and AWS STS quotas")."""
 
@@ -75,7 +79,7 @@ def branch_policy(terms: Contract, name: str) -> Document:
         ),
         _statement("Launch", ["ec2:RunInstances"], [_ec2(terms, "network-interface/*"), _IMAGES]),
         *(_transit(terms) if transit else _peering(terms)),
-        *_roles(terms, stack),
+        *_roles(terms, name),
         *_keys(terms, stack),
     )
 
@@ -108,14 +112,23 @@ def office_policy(terms: Contract, name: str) -> Document:
 
 
 def machine_boundary(bucket: str) -> Document:
-    """What the role of a branch's machine can be allowed at most, whatever its own policy says."""
-    prefix = directory.branch_owner("")
-    keys = [f"{kind}{prefix}*" for kind in (directory.PEOPLE, directory.SOFTWARE)]
-    keys.append(f"{directory.IDENTITIES}{directory.environment_owner()}/*")
-    written = f"arn:aws:s3:::{bucket}/{directory.IDENTITIES}{prefix}*"
+    """What the role of a branch's machine can be allowed at most, whatever its own policy says.
+
+    Which branch is told by the role's tag, and by that alone: not by a session's tag of the same
+    name, which whoever assumes a role may choose, since what an instance has been given bears none.
+    """
+    owner = directory.branch_owner(f"${{aws:PrincipalTag/{BRANCH}}}")
+    keys = [
+        directory.people_key(owner),
+        f"{directory.SOFTWARE}{owner}/*",
+        f"{directory.IDENTITIES}{directory.environment_owner()}/*",
+    ]
+    written = f"arn:aws:s3:::{bucket}/{directory.IDENTITIES}{owner}/*"
+    machine = {"Null": {"aws:Ec2InstanceSourceVpc": "false"}}
+    readable = [f"arn:aws:s3:::{bucket}/{key}" for key in keys]
     return _document(
-        _statement("Read", ["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{key}" for key in keys]),
-        _statement("Identity", ["s3:PutObject"], [written]),
+        _statement("Read", ["s3:GetObject"], readable, machine),
+        _statement("Identity", ["s3:PutObject"], [written], machine),
     )
 
 
@@ -193,18 +206,23 @@ def _transit(terms: Contract) -> list[Document]:
     return [_statement("Join", ["ec2:CreateTransitGatewayVpcAttachment"], [gateway])]
 
 
-def _roles(terms: Contract, stack: str) -> list[Document]:
-    """The server's role, within the environment's boundary.
+def _roles(terms: Contract, name: str) -> list[Document]:
+    """The server's role, within the environment's boundary and with the branch's name on it.
 
     Without the boundary whoever may write a role's policy and give the role to an instance could
     do anything in the account.
     """
+    stack, mine = stack_name(terms.environment, name), {f"aws:RequestTag/{BRANCH}": name}
     roles = f"arn:aws:iam::{terms.account}:role/gatepost-{stack}-*"
     profiles = f"arn:aws:iam::{terms.account}:instance-profile/gatepost-{stack}-*"
     bounded = {"StringEquals": {"iam:PermissionsBoundary": terms.boundary}}
     passed = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     return [
-        _statement("Role", ["iam:CreateRole", "iam:PutRolePolicy"], [roles], bounded),
+        _statement(
+            "Role", ["iam:CreateRole"], [roles], {"StringEquals": bounded["StringEquals"] | mine}
+        ),
+        _statement("Rights", ["iam:PutRolePolicy"], [roles], bounded),
+        _statement("RoleTags", ["iam:TagRole"], [roles], {"StringEqualsIfExists": mine}),
         _statement(
             "RoleUpkeep",
             [
@@ -212,7 +230,6 @@ def _roles(terms: Contract, stack: str) -> list[Document]:
                 "iam:DeleteRolePolicy",
                 "iam:Get*",
                 "iam:List*",
-                "iam:TagRole",
                 "iam:UntagRole",
                 "iam:UpdateAssumeRolePolicy",
             ],

@@ -21,6 +21,7 @@ from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
 from model.people import People
+from model.principal import BRANCH
 from model.settings import Branch
 from stacks import account, turns, vicinity
 from stacks.common import host_output, provider, read_contract
@@ -114,6 +115,7 @@ def _declare(
             settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
         ),
         boundary=terms.boundary,
+        role_tags={BRANCH: settings.name},
         public=settings.way_out == "address",
         after=[*network.ready, *groups.rules, *part.objects, stored],
         opts=opts,

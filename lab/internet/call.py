@@ -33,6 +33,7 @@ class Caller:
     role: str
     role_arn: str
     session_arn: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,17 @@ from botocore.exceptions import ClientError
 
 from lab.internet import route53, s3, ssm
 from lab.internet.call import Caller, Permission
-from lab.internet.policy import Request, Verdict, decide, decide_for_key
+from lab.internet.policy import PRINCIPAL_TAG, Request, Verdict, decide, decide_for_key
 
 _SESSION_ARN = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 """What GetCallerIdentity says of temporary credentials of a role (STS API reference)."""
 _BUCKET = re.compile(r"arn:aws:s3:::([^/]+)(?:/.*)?", re.DOTALL)
 _KEYS = (*route53.KEYS, *s3.KEYS, *ssm.KEYS)
 """Condition keys that some service knows: absent from a call to another, not unknown there."""
+SOURCE_VPC = "aws:ec2instancesourcevpc"
+"""Where the instance is whose role's credentials sign; absent of any others (IAM User Guide, "AWS
+global condition context keys")."""
+_INSTANCE = re.compile(r"i-[0-9a-f]+")
 _KEY = re.compile(r"arn:aws:kms:[^:]+:\d{12}:key/(.+)")
 
 
@@ -37,6 +41,8 @@ class Judge:
         self._iam: Any = self._session.client("iam", endpoint_url=emulator)
         self._s3: Any = self._session.client("s3", endpoint_url=emulator)
         self._kms: Any = self._session.client("kms", endpoint_url=emulator)
+        self._ec2: Any = self._session.client("ec2", endpoint_url=emulator)
+        self._vpcs: dict[str, str] = {}
 
     def caller(self, access_key_id: str) -> Caller | None:
         """The role whose temporary credentials those are; None if STS handed them to no role.
@@ -61,6 +67,7 @@ class Judge:
             role=match["role"],
             role_arn=role["Arn"],
             session_arn=session_arn,
+            tags={tag["Key"]: tag["Value"] for tag in role.get("Tags", [])},
         )
 
     def verdict(
@@ -77,7 +84,12 @@ class Judge:
             account=caller.account,
             action=permission.action,
             resource=permission.resource,
-            context={**dict.fromkeys(_KEYS, ()), **context, **permission.context},
+            context={
+                **dict.fromkeys(_KEYS, ()),
+                **self._about(caller),
+                **context,
+                **permission.context,
+            },
         )
         identity = self._role_policies(caller.role)
         if key := _KEY.fullmatch(permission.resource):
@@ -87,6 +99,21 @@ class Judge:
         return decide(
             request, identity=identity, resource=resource, boundary=self._boundary(caller.role)
         )
+
+    def _about(self, caller: Caller) -> Mapping[str, Sequence[str]]:
+        """The condition keys that tell of the caller itself."""
+        tags = {f"{PRINCIPAL_TAG}{key.lower()}": [value] for key, value in caller.tags.items()}
+        # EC2 names the session by the instance (GetCallerIdentity's answer on one).
+        instance = caller.session_arn.rpartition("/")[2]
+        vpc = self._vpc(instance) if _INSTANCE.fullmatch(instance) else None
+        return {**tags, SOURCE_VPC: [vpc] if vpc else []}
+
+    def _vpc(self, instance: str) -> str:
+        """An instance's VPC, which never changes."""
+        if instance not in self._vpcs:
+            [found] = self._ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+            self._vpcs[instance] = found["Instances"][0]["VpcId"]
+        return self._vpcs[instance]
 
     def _boundary(self, role: str) -> Mapping[str, Any] | None:
         bound = self._iam.get_role(RoleName=role)["Role"].get("PermissionsBoundary")

@@ -17,6 +17,9 @@ from lab.internet.conditions import PolicyError, holds, wildcard
 Verdict = Literal["allow", "explicit deny", "implicit deny"]
 
 _VERSIONS = ("2012-10-17", "2008-10-17")
+PRINCIPAL_TAG = "aws:principaltag/"
+"""How the keys of the caller's tags begin; a role without such a tag has no such key."""
+
 _DOCUMENT_KEYS = {"Version", "Id", "Statement"}
 _STATEMENT_KEYS = {
     "Sid",
@@ -30,6 +33,7 @@ _STATEMENT_KEYS = {
 }
 _PRINCIPALS_OF_OTHERS = {"Service", "Federated"}
 """Kinds of principal that no role can be."""
+_TAG_VARIABLE = re.compile(r"\$\{aws:PrincipalTag/([^}]+)\}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,7 @@ def _matches(statement: Mapping[str, Any], request: Request) -> bool:
     # that does not match.
     parts = [
         _action_matches(statement, request.action),
-        _resource_matches(statement, request.resource),
+        _resource_matches(statement, request),
         "Principal" not in statement or _principal_matches(statement, request),
         holds(statement.get("Condition", {}), request.context),
     ]
@@ -160,11 +164,28 @@ def _action_matches(statement: Mapping[str, Any], action: str) -> bool:
     return any(matches) != negated
 
 
-def _resource_matches(statement: Mapping[str, Any], resource: str) -> bool:
+def _resource_matches(statement: Mapping[str, Any], request: Request) -> bool:
     negated = "NotResource" in statement
     patterns = _strings(statement["NotResource" if negated else "Resource"], "Resource")
-    matches = [re.fullmatch(wildcard(p), resource, re.DOTALL) for p in patterns]
-    return any(matches) != negated
+    if negated and any(_TAG_VARIABLE.search(pattern) for pattern in patterns):
+        raise PolicyError(f"policy variables are not known here in NotResource: {patterns}")
+    regexes = [_resource_pattern(pattern, request) for pattern in patterns]
+    return any(re.fullmatch(r, request.resource, re.DOTALL) for r in regexes if r) != negated
+
+
+def _resource_pattern(pattern: str, request: Request) -> str | None:
+    """A resource's regular expression, or None where a tag that it names is not the caller's.
+
+    What a tag holds is taken as it is, without wildcards (IAM User Guide, "Policy variables").
+    """
+    parts = _TAG_VARIABLE.split(pattern)
+    names, texts = parts[1::2], parts[::2]
+    values = [request.context.get(f"{PRINCIPAL_TAG}{name.lower()}") for name in names]
+    regexes = [wildcard(text) for text in texts]
+    if not all(values):
+        return None
+    known = [re.escape(value[0]) for value in values if value]
+    return "".join(a + b for a, b in zip(regexes, [*known, ""], strict=True))
 
 
 def _principal_matches(statement: Mapping[str, Any], request: Request) -> bool:

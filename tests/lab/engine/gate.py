@@ -21,7 +21,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import boto3
 
 from lab.internet.policy import Request, evaluate
-from model.principal import STACK
+from model.principal import BRANCH, STACK
 
 ACCOUNT = "123456789012"
 KINDS = {
@@ -54,7 +54,10 @@ NO_RESOURCE = re.compile(
 """Parameters of routes and rules that name no resource in IAM's sense."""
 KEYS = (
     f"aws:requesttag/{STACK}",
+    f"aws:requesttag/{BRANCH}",
     f"aws:resourcetag/{STACK}",
+    f"aws:principaltag/{BRANCH}",
+    "aws:ec2instancesourcevpc",
     "ec2:createaction",
     "iam:passedtoservice",
     "iam:permissionsboundary",
@@ -181,6 +184,8 @@ class Gate(ThreadingHTTPServer):
     def _iam(self, action: str, values: dict[str, str]) -> Iterator[Asked]:
         name, owner = f"iam:{action}", f"arn:aws:iam::{ACCOUNT}"
         keys = {}
+        if (tag := _members(values).get(BRANCH)) and action in ("CreateRole", "TagRole"):
+            keys[f"aws:requesttag/{BRANCH}"] = tag
         if action == "CreateRole":
             keys["iam:permissionsboundary"] = values.get("PermissionsBoundary", "")
         elif action in ("PutRolePolicy", "DeleteRolePolicy"):
@@ -234,6 +239,16 @@ def _tags(values: Mapping[str, str], prefix: str) -> dict[str, str]:
         key: values[f"{prefix}Tag.{match[1]}.Value"]
         for name, key in values.items()
         if (match := numbers.fullmatch(name))
+    }
+
+
+def _members(values: Mapping[str, str]) -> dict[str, str]:
+    """The tags of a call to IAM: `Tags.member.N.Key` and `Tags.member.N.Value`."""
+    keys = re.compile(r"Tags\.member\.(\d+)\.Key")
+    return {
+        key: values[f"Tags.member.{match[1]}.Value"]
+        for name, key in values.items()
+        if (match := keys.fullmatch(name))
     }
 
 

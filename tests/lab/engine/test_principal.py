@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from lab.session import cache_folder
 from lab.stackfile import image_architectures, region
 from model import contract, principal
 from model.contract import Contract
-from model.principal import STACK
+from model.principal import BRANCH, STACK
 from tests.lab.engine.gate import ACCOUNT, Asked, Gate
 
 ROOT = Path(__file__).parents[3]
@@ -172,6 +173,24 @@ FORBIDDEN: dict[str, Callable[[Contract], Asked]] = {
     "a role without the boundary": lambda terms: Asked(
         action="iam:CreateRole", resource=_role("gatepost-dev-osaka-x")
     ),
+    "a role that passes for another branch's": lambda terms: Asked(
+        action="iam:CreateRole",
+        resource=_role("gatepost-dev-osaka-x"),
+        keys={
+            "iam:permissionsboundary": terms.boundary,
+            f"aws:requesttag/{BRANCH}": "kobe",
+        },
+    ),
+    "a role without a branch": lambda terms: Asked(
+        action="iam:CreateRole",
+        resource=_role("gatepost-dev-osaka-x"),
+        keys={"iam:permissionsboundary": terms.boundary},
+    ),
+    "another branch's tag on its role": lambda _: Asked(
+        action="iam:TagRole",
+        resource=_role("gatepost-dev-osaka-server"),
+        keys={f"aws:requesttag/{BRANCH}": "kobe"},
+    ),
     "rights for the hub's role": lambda terms: Asked(
         action="iam:PutRolePolicy",
         resource=_role("gatepost-dev-ms"),
@@ -230,6 +249,7 @@ def test_the_policy_allows_nothing_of_others(company: Company, what: str, kind: 
 def test_a_machine_of_a_branch_cannot_be_given_more_than_the_boundary(company: Company) -> None:
     bounded = principal.machine_boundary(company.terms.directory)
     bucket = f"arn:aws:s3:::{company.terms.directory}"
+    machine = {f"aws:principaltag/{BRANCH}": "osaka", "aws:ec2instancesourcevpc": "vpc-1"}
     with Gate(company.endpoint, company.region, bounded).open() as gate:
         own = "people/branches/osaka.json"
         for action, key in (
@@ -237,14 +257,24 @@ def test_a_machine_of_a_branch_cannot_be_given_more_than_the_boundary(company: C
             ("s3:GetObject", "keys/environment/ms.json"),
             ("s3:PutObject", "keys/branches/osaka/ms2.json"),
         ):
-            assert gate.judge(Asked(action=action, resource=f"{bucket}/{key}"))
+            asked = Asked(action=action, resource=f"{bucket}/{key}", keys=machine)
+            assert gate.judge(asked)
+            # Whoever assumes the role elsewhere may choose the tag; no tag is no branch's.
+            for missing in machine:
+                less = {name: value for name, value in machine.items() if name != missing}
+                if "environment" not in key or missing == "aws:ec2instancesourcevpc":
+                    assert not gate.judge(replace(asked, keys=less)), (key, missing)
         for action, resource in (
             ("s3:PutObject", f"{bucket}/{own}"),
             ("s3:PutObject", f"{bucket}/keys/environment/ms.json"),
+            ("s3:PutObject", f"{bucket}/keys/branches/kobe/ms3.json"),
+            ("s3:GetObject", f"{bucket}/people/branches/kobe.json"),
+            ("s3:GetObject", f"{bucket}/software/branches/kobe/branch-0.tar.gz"),
             ("s3:GetObject", f"{bucket}/people/environment.json"),
             ("s3:GetObject", f"{bucket}/addresses/environment.json"),
             ("s3:ListBucket", bucket),
             ("ec2:RunInstances", "*"),
             ("iam:CreateUser", "*"),
         ):
-            assert not gate.judge(Asked(action=action, resource=resource)), action
+            asked = Asked(action=action, resource=resource, keys=machine)
+            assert not gate.judge(asked), (action, resource)

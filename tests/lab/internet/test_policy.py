@@ -28,6 +28,8 @@ def request(**changed: Any) -> Request:
             "aws:principalarn": [ROLE],
             "s3:prefix": [],
             "s3:tlsversion": ["1.3"],
+            "aws:principaltag/folder": ["relay"],
+            "aws:principaltag/any": ["*"],
         },
     }
     return Request(**{**given, **changed})
@@ -53,6 +55,12 @@ MATCHES: list[tuple[dict[str, Any], bool]] = [
     ({"Resource": "arn:aws:s3:::config"}, False),
     ({"Resource": "arn:aws:s3:::config/relay/main?cf"}, True),
     ({"Resource": "arn:aws:s3:::config/relay.main.cf"}, False),
+    ({"Resource": "arn:aws:s3:::config/${aws:PrincipalTag/folder}/*"}, True),
+    ({"Resource": "arn:aws:s3:::${aws:principaltag/Folder}/relay/*"}, False),
+    ({"Resource": "arn:aws:s3:::config/${aws:PrincipalTag/folder}"}, False),
+    # A tag that the role has not, and one whose wildcard is none.
+    ({"Resource": "arn:aws:s3:::config/${aws:PrincipalTag/other}/*"}, False),
+    ({"Resource": "arn:aws:s3:::config/${aws:PrincipalTag/any}/main.cf"}, False),
     ({"Resource": None, "NotResource": "arn:aws:s3:::config/hub/*"}, True),
     ({"Resource": None, "NotResource": "arn:aws:s3:::config/*"}, False),
 ]
@@ -110,6 +118,7 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"Condition": {"NumericLessThan": {"s3:TlsVersion": "new"}}}, "no numbers"),
     ({"Condition": {"Null": {"s3:prefix": "maybe"}}}, "neither true nor false"),
     ({"Resource": "arn:aws:s3:::config/${aws:username}"}, "variables"),
+    ({"Resource": None, "NotResource": "x/${aws:PrincipalTag/folder}"}, "variables"),
     ({"Resource": 7}, "neither a string"),
     ({"Resource": None}, "either Resource or NotResource"),
     ({"NotAction": "s3:*"}, "either Action or NotAction"),
