@@ -84,13 +84,15 @@ def test_the_service_is_on_loopback_and_greets_by_a_name_of_its_own(dev: dict[st
     assert service["myhostname"] == "forwarding.example.jp"
     assert service["smtpd_hide_client_session"] == "yes"
     ways = render.postfix_files(hosts(chosen)["hub"])["forwarded.regexp"]
-    assert f"\n/./ forward:[127.0.0.1]:{ports.FORWARDING}\n" in ways
+    assert f"\n/@/ forward:[127.0.0.1]:{ports.FORWARDING}\n" in ways
 
 
 @pytest.mark.parametrize(
     ("sender", "forwarded"),
     [
         ("<>", False),
+        # As Postfix looks the former up first (mail_addr_find.c, MA_FORM_EXTERNAL).
+        ('"<>"', False),
         ("taro@example.jp", False),
         ("TARO@EXAMPLE.CO.JP", False),
         ("SRS0=AAAAAA=AA=example.net=a@example.jp", False),
@@ -106,7 +108,8 @@ def test_what_is_forwarded_is_told_by_its_sender(
 ) -> None:
     text = render.postfix_files(hosts(settings(dev))["hub"])["forwarded.regexp"]
     rows = re.findall(r"(?m)^/(.*)/ (.*)$", text)
-    first = next(to for pattern, to in rows if re.search(pattern, sender, re.IGNORECASE))
+    found = (to for pattern, to in rows if re.search(pattern, sender, re.IGNORECASE))
+    first = next(found, "")
     assert first.startswith("forward:") is forwarded
 
 
