@@ -47,7 +47,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     project = copy_project(tmp_path_factory.mktemp("forwarding") / "project")
     mode = "    outbound: relay\n"
     edit(project / "stacks" / "Pulumi.dev.yaml", mode, mode + "    forwarding: srs\n")
-    edit(project / "stacks" / "people" / "dev.yaml", "aliases:\n", "aliases:\n" + ALIASES)
+    edit(project / "stacks" / "people" / "dev.yaml", "\naliases:\n", "\naliases:\n" + ALIASES)
     found = Bench.of(project, tmp_path_factory.mktemp("forwarding-lab") / "state")
     try:
         found.lab.up(["dev", "dev-osaka"])
