@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from checks.leaving import tells_nothing
 from checks.mail import Copy, copies, send, token, wait_for
 from checks.queueing import empty_queues, queue_ids, settle, without_postfix
 from checks.ready import wait_ready
@@ -38,6 +39,8 @@ TRACES = {
     "authentication-results",
 }
 """Header fields that hosts write as a message passes them."""
+NULL = "<MAILER-DAEMON>"
+"""What pipe(8) writes at an outside host for the null sender (null_sender)."""
 LIMIT = 30.0
 """Seconds for mail to be deferred on a busy machine."""
 
@@ -122,9 +125,7 @@ def test_a_strict_receiver_takes_what_is_forwarded_and_mailboxes_keep_the_sender
     # A signature of its author's would still be right.
     inside, outside = (_untraced(found[address]) for address in (HANAKO, ABROAD))
     assert inside == outside
-    hub = found[ABROAD].message.as_string()
-    assert HUB not in hub
-    assert scene.hub.private_ip not in hub
+    tells_nothing(scene, found[ABROAD])
 
 
 def _untraced(copy: Copy) -> list[Any]:
@@ -149,7 +150,7 @@ def test_a_bounce_comes_back_to_the_sender_once(scene: Scene) -> None:
     for to in (address, address.lower()):
         word = bounce(scene, to)
         [copy] = wait_for(scene, word, {sender})
-        assert copy.message["Return-Path"] == "<>"
+        assert copy.message["Return-Path"] == NULL
         settle(scene, before)
         assert len(copies(scene, word)) == 1
 
@@ -162,10 +163,8 @@ def test_what_the_outside_refuses_is_reported_to_the_sender_once(scene: Scene) -
     found = {copy.address: copy for copy in copies(scene, word)}
     assert len(copies(scene, word)) == 2
     assert found[sender].message.get_content_type() == "multipart/report"
-    text = found[sender].message.as_string()
-    assert "550 5.1.1 No such user here" in " ".join(text.split())
-    assert HUB not in text
-    assert scene.hub.private_ip not in text
+    assert "No such user here" in found[sender].message.as_string()
+    tells_nothing(scene, found[sender])
 
 
 def test_a_forged_return_address_is_refused_at_the_edge_and_nothing_arrives(scene: Scene) -> None:
@@ -256,7 +255,7 @@ def test_the_secret_is_the_hub_s_alone(bench: Bench, scene: Scene) -> None:
 
 
 def test_while_postsrsd_is_away_mailboxes_get_their_mail_and_the_rest_waits(scene: Scene) -> None:
-    sender = stranger()
+    sender, before = stranger(), queue_ids(scene)
     scene.run(HUB, ["systemctl", "stop", "postsrsd"])
     try:
         word = send(scene, INTERNET.namespace, sender, TEAM)
@@ -266,8 +265,8 @@ def test_while_postsrsd_is_away_mailboxes_get_their_mail_and_the_rest_waits(scen
     finally:
         scene.run(HUB, ["systemctl", "start", "postsrsd"])
     scene.run(HUB, ["postqueue", "-f"])
-    found = wait_for(scene, word, {HANAKO, ABROAD})
-    assert len(found) == 2
+    assert len(wait_for(scene, word, {HANAKO, ABROAD})) == 2
+    settle(scene, before)
 
 
 def test_a_bounce_still_comes_back_when_the_hub_has_been_replaced(
@@ -286,7 +285,7 @@ def test_a_bounce_still_comes_back_when_the_hub_has_been_replaced(
     assert {host for host in ids if ids[host] != changed[host]} == {HUB}
     renewed = Scene(twin)
     [copy] = wait_for(renewed, bounce(renewed, address), {sender})
-    assert copy.message["Return-Path"] == "<>"
+    assert copy.message["Return-Path"] == NULL
 
 
 def test_without_the_setting_the_preview_refuses_by_its_name(bench: Bench) -> None:
