@@ -382,7 +382,6 @@ class _Build:
             "domains": list(settings.domains),
             "alias_domains": dict(settings.alias_domains),
             "outbound": settings.outbound,
-            "forwarding": settings.forwarding,
             "smarthost": settings.smarthost.host if settings.smarthost else "",
             "smarthost_port": settings.smarthost_port,
             "network": str(settings.network),
