@@ -37,10 +37,10 @@ def messages(scene: Scene) -> str:
         argv = ["sendmail", "-i", "-f", f"{user}@{domain}", recipient]
         expect(scene.run(host.name, argv, stdin=text).code == 0, f"sendmail on {host.name} failed")
         [own] = wait_for(scene, word, {recipient})
-        _tells_nothing(scene, own)
+        tells_nothing(scene, own)
         plain = send(scene, host.name, f"{user}@{domain}", recipient)
         [copy] = wait_for(scene, plain, {recipient})
-        _tells_nothing(scene, copy)
+        tells_nothing(scene, copy)
         expect(copy.message["Message-ID"], f"a message of {host.name} should have a Message-ID")
     return f"{2 * len(writers)} messages from {', '.join(host.name for host, _ in writers)}"
 
@@ -82,11 +82,11 @@ def _bounce(scene: Scene, recipient: str, away: MailHost, holders: list[MailHost
     scene.run(holder, ["postqueue", "-f"])
     [copy] = wait_for(scene, word, {sender})
     expect(copy.message.get_content_type() == "multipart/report", f"{sender} should have a report")
-    _tells_nothing(scene, copy)
+    tells_nothing(scene, copy)
     return f"{holder} gave up; {outside.host} has its report"
 
 
-def _tells_nothing(scene: Scene, copy: Copy) -> None:
+def tells_nothing(scene: Scene, copy: Copy) -> None:
     """Fail if a copy on the Internet holds anything of the inside."""
     inside = "|".join(re.escape(host.name) for host in scene.hosts if host.role != "relay")
     names = re.compile(rf"(?<![A-Za-z0-9-])({inside})(?![A-Za-z0-9-])")

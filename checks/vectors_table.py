@@ -291,6 +291,21 @@ _IMPERSONATION = [
         ),
         refused="550 5.5.3 ",
     ),
+    # Whether mail is forwarded or not: nobody has such an address.
+    *(
+        Vector(
+            group="forged return addresses",
+            steps=(HELLO, (SAY, f"MAIL FROM:<{sender}>"), (SAY, f"RCPT TO:<{address}@{{domain}}>")),
+            refused="550 5.",
+        )
+        for sender in ("", "a@{self}")
+        for address in (
+            "SRS0=AAAAAA=AA={other}=b",
+            "srs0=aaaa=aa={other}=b",
+            "SRS1=AAAAAA={self}==AAAA=AA={other}=b",
+            "SRS0=",
+        )
+    ),
     *_commands("proxy", "550 5.7.0 ", "XCLIENT NAME={hub} ADDR={private}", "XFORWARD NAME={hub}"),
     *_commands("authentication", "503 5.5.1 ", "AUTH PLAIN AHRhcm8AdGFybw==", "AUTH LOGIN"),
     Vector(

@@ -26,7 +26,8 @@ message into a bounce, and the limit counts the queue file, not the message (pos
 
 HOPS = {"relay": 2, "hub": 1, "branch": 2}
 """How many hops, at most, a message has behind it when it comes from a host of our own: inwards by
-relay and hub, outwards by branch and hub."""
+relay and hub, outwards by branch and hub. What is forwarded has one more when it comes to a relay:
+the hub's own service for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,9 @@ class Postfix:
     legacy: tuple[str, ...] = ()
     """Addresses of servers to migrate from: they have no certificate of ours, and are trusted by
     address."""
+    forwarding: bool = False
+    """Whether mail is forwarded outside, and comes back to return addresses in the primary
+    domain."""
     edge: tuple[str, ...] = ()
     """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
@@ -94,7 +98,22 @@ class Postfix:
     @property
     def hop_limit(self) -> int:
         """The largest message that comes from a host of our own, in bytes."""
-        return EDGE_SIZE + HOPS[self.role] * HOP_MARGIN
+        return EDGE_SIZE + (HOPS[self.role] + int(self.checks_returns)) * HOP_MARGIN
+
+    @property
+    def forwarding_limit(self) -> int:
+        """The largest message that the hub's own service for what is forwarded takes, in bytes."""
+        return self.hop_limit + HOP_MARGIN
+
+    @property
+    def forwards(self) -> bool:
+        """Whether it is this host that rewrites what is forwarded."""
+        return self.forwarding and self.role == "hub"
+
+    @property
+    def checks_returns(self) -> bool:
+        """Whether it is this host at which forwarded mail comes back from the Internet."""
+        return self.forwarding and self.role == "relay"
 
     @property
     def keeps_mail(self) -> bool:
@@ -150,6 +169,7 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         inside=str(hub),
         outside=(f"[{hub}]",) if by_hub else (),
         peers={settings.hub.host: (f"[{hub}]",)},
+        forwarding=settings.forwards,
         public_ip=public_ip,
     )
 
@@ -178,6 +198,7 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
         exit=settings.outbound != RELAY,
         hidden=(settings.hub.host,),
         port25_probes=settings.port25_probes,
+        forwarding=settings.forwards,
         edge=tuple(sorted(str(address) for address in relays.values())),
         legacy=tuple(str(address) for address in settings.legacy_servers.values()),
         **own,

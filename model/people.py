@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from model import fields
 from model.fields import Problems, setting
+from model.forwarding import NOWHERE, Forwarding, refusal, target
 
 LOCAL = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 """What a local part may be here: a dot-atom of RFC 5321 without the characters that Postfix, a
@@ -25,7 +26,7 @@ ROLES = ("postmaster", "abuse")
 """Addresses that every mail domain must accept: RFC 5321 section 4.5.1 and RFC 2142."""
 
 MOST_MEMBERS = 1000
-"""Users that an alias may lead to (postconf(5), virtual_alias_expansion_limit)."""
+"""Addresses that an alias may lead to (postconf(5), virtual_alias_expansion_limit)."""
 
 MOST_NESTED = 20
 """Aliases within aliases."""
@@ -46,18 +47,18 @@ def address(raw: Any) -> str:
     return f"{local}@{fields.domain(domain)}"
 
 
-def addresses(raw: Any) -> tuple[str, ...]:
-    """A list of addresses."""
+def addresses(raw: Any, kind: Callable[[Any], str] = address) -> tuple[str, ...]:
+    """A list of addresses, of our own or of another kind."""
     if not isinstance(raw, list):
         raise ValueError(f"must be a list of addresses, got {raw!r}")
-    return tuple(address(item) for item in raw)
+    return tuple(kind(item) for item in raw)
 
 
 def alias_table(raw: Any) -> dict[str, tuple[str, ...]]:
     """A mapping of an alias to the list of its members."""
     if not isinstance(raw, Mapping):
         raise ValueError(f"must map each alias to a list of addresses, got {raw!r}")
-    table = {address(name): addresses(members) for name, members in raw.items()}
+    table = {address(name): addresses(members, target) for name, members in raw.items()}
     empty = [name for name, members in table.items() if not members]
     if empty:
         raise ValueError(f"must give each alias a member, got none for {', '.join(empty)}")
@@ -104,7 +105,8 @@ def users(raw: Any) -> tuple[User, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class People:
-    """What one owner's file says; aliases lead to users, groups within groups are resolved.
+    """What one owner's file says; aliases lead to users, groups within groups are resolved. An
+    environment's may lead outside, too, where that is set.
 
     `open_aliases` are those of an environment's aliases that branches may add their users to.
     `reserved` are addresses of people who have left: nobody else gets them, mail to them is
@@ -178,13 +180,15 @@ def read_people(
     path: str,
     branch: bool,
     legacy: tuple[str, ...] = (),
+    forwarding: Forwarding = NOWHERE,
 ) -> tuple[People | None, list[str]]:
     """Read a file of people; `path` names it in errors.
 
     `domains` are the mail domains, None where they could not be read (then any domain passes);
     `legacy` names the servers beside the owner's own that users may be at. A branch may list
     aliases of the environment's that are open to it, so that an alias leads to users of the same
-    file only. Returns None beside the problems where there are any.
+    file only, or outside as `forwarding` says. Returns None beside the problems where there are
+    any.
     """
     values, problems = fields.read(_BranchFile if branch else _EnvironmentFile, raw, path)
     found = People(
@@ -201,7 +205,7 @@ def read_people(
         for name in found.open_aliases
         if name not in found.aliases
     ]
-    expanded, more = _expanded(found, domains, path)
+    expanded, more = _expanded(found, domains, path, replace(forwarding, branch=branch))
     problems += more
     if not branch and domains and "aliases" in values:
         problems += _role_problems(found, expanded, domains, path)
@@ -254,9 +258,9 @@ def _server_problems(found: tuple[User, ...], legacy: tuple[str, ...], path: str
 
 
 def _expanded(
-    people: People, domains: tuple[str, ...] | None, path: str
+    people: People, domains: tuple[str, ...] | None, path: str, forwarding: Forwarding
 ) -> tuple[dict[str, tuple[str, ...]], list[str]]:
-    """Each alias with the users that it leads to, through however many others."""
+    """Each alias with the addresses that it leads to, through however many others."""
     known = {user.address for user in people.users}
     done: dict[str, tuple[str, ...]] = {}
     problems: list[str] = []
@@ -269,9 +273,7 @@ def _expanded(
             return ()
         members: dict[str, None] = {}
         for member in people.aliases[name]:
-            if member in known:
-                members[member] = None
-            elif member in (*way, name):
+            if member in (*way, name):
                 circle = (*way, name)[(*way, name).index(member) :]
                 problems.append(
                     f"{path}.aliases.{name}: must not lead back to itself, "
@@ -280,26 +282,26 @@ def _expanded(
             elif member in people.aliases:
                 members.update(dict.fromkeys(resolve(member, (*way, name))))
             else:
-                problems.append(f"{path}.aliases.{name}: {_strange(member, domains)}")
+                members[member] = None
+                if member not in known and (wrong := _strange(member, domains, forwarding)):
+                    problems.append(f"{path}.aliases.{name}: {wrong}")
         done[name] = tuple(members)
         return done[name]
 
     for name in people.aliases:
         if len(resolve(name, ())) > MOST_MEMBERS:
             problems.append(
-                f"{path}.aliases.{name}: must lead to at most {MOST_MEMBERS} users, "
+                f"{path}.aliases.{name}: must lead to at most {MOST_MEMBERS} addresses, "
                 f"got {len(done[name])}"
             )
     return done, problems
 
 
-def _strange(member: str, domains: tuple[str, ...] | None) -> str:
-    """What is wrong with an alias's member that is nobody of the same file."""
+def _strange(member: str, domains: tuple[str, ...] | None, forwarding: Forwarding) -> str:
+    """What is wrong with an alias's member that is nobody of the same file; empty if nothing is."""
     if domains is None or member.rpartition("@")[2] in domains:
         return f"must name users or aliases of this file, got {member}"
-    inside = ", ".join(domains)
-    page = "docs/decisions/forwarding.md"
-    return f"must not lead outside the mail domains ({inside}; {page}), got {member}"
+    return refusal(member, forwarding, domains)
 
 
 def _role_problems(

@@ -10,6 +10,8 @@ from typing import Any
 from model import fields, ports
 from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
 from model.fields import SettingsError, setting
+from model.forwarding import MODES as FORWARDING_MODES
+from model.forwarding import SRS, Forwarding
 from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 
 KINDS = ("environment", "branch", "office")
@@ -147,6 +149,12 @@ class Environment:
         "lists of strangers from whom no mail is taken; mind their terms of use",
         default=("zen.spamhaus.org=127.0.0.[2..11]",),
     )
+    forwarding: str = setting(
+        fields.one_of(*FORWARDING_MODES),
+        "whether aliases of the environment's file may lead outside: `srs` rewrites the sender of "
+        "what is forwarded (docs/decisions/forwarding.md)",
+        default="none",
+    )
     senders_outside: tuple[IPv4Network, ...] = setting(
         fields.several(fields.network(24, 32, private=False), 0, 16),
         "networks on the Internet that send under our domains, to our own people too: newsletters, "
@@ -182,6 +190,11 @@ class Environment:
     def every_domain(self) -> tuple[str, ...]:
         """Every domain that takes mail: the mail domains, then the alias domains."""
         return (*self.domains, *self.alias_domains)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether mail is forwarded outside."""
+        return self.forwarding == SRS
 
     @property
     def smarthost_port(self) -> int:
@@ -276,6 +289,14 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
         problems += _domain_problems(aliases, domains)
         problems += dns_problems(values["dns"], values, (*domains, *aliases))
     return values, problems
+
+
+def forwarding(values: dict[str, Any]) -> Forwarding:
+    """Where an environment's aliases may lead to, by those of its settings that are right."""
+    hosts = [relay.host for relay in values.get("relays", ())]
+    hosts += [values["hub"].host] if "hub" in values else []
+    mode = values.get("forwarding", Forwarding.mode)
+    return Forwarding(mode=mode, names=(*values.get("alias_domains", ()), *hosts))
 
 
 def read_branch(raw: object) -> tuple[dict[str, Any], list[str]]:

@@ -10,12 +10,14 @@ import yaml
 
 from model import fields
 from model.fields import SettingsError
+from model.forwarding import NOWHERE, Forwarding
 from model.neighbours import Neighbour
 from model.people import People, in_alias_domains, read_people
 from model.settings import (
     Branch,
     Environment,
     Office,
+    forwarding,
     read_branch,
     read_environment,
     read_office,
@@ -33,7 +35,9 @@ def load_environment(raw: object) -> tuple[Environment, People]:
     """
     values, problems = read_environment(raw)
     legacy = tuple(server.name for server in values.get("legacy", ()))
-    people, more = _people(values, values.get("domains"), branch=False, legacy=legacy)
+    people, more = _people(
+        values, values.get("domains"), branch=False, legacy=legacy, allowed=forwarding(values)
+    )
     if problems or more or people is None:
         raise SettingsError(problems + more)
     settings = Environment(**values)
@@ -116,6 +120,7 @@ def _people(
     *,
     branch: bool,
     legacy: tuple[str, ...] = (),
+    allowed: Forwarding = NOWHERE,
 ) -> tuple[People | None, list[str]]:
     name = values.get("people")
     if name is None:
@@ -124,4 +129,4 @@ def _people(
         raw = yaml.load((HERE / name).read_text(), _Loader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return None, [f"people: must be a YAML file beside the stack file, got {name!r} ({error})"]
-    return read_people(raw, domains, path=name, branch=branch, legacy=legacy)
+    return read_people(raw, domains, path=name, branch=branch, legacy=legacy, forwarding=allowed)

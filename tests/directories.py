@@ -13,6 +13,7 @@ from typing import Any
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from model import directory
+from model.forwarding import SRS, Forwarding
 from model.people import People, read_people
 from userdata.machine.gatepost_directory.objects import Config, Part, parse
 from userdata.machine.gatepost_directory.peers import KEYS
@@ -36,6 +37,7 @@ HUB = Config(
     hands_over=True,
     legacy={"old": "203.0.113.9"},
 )
+FORWARDING_HUB = replace(HUB, forwarding=True)
 PEER = {"ms.example.jp": [f"[{HUB_ADDRESS}]"]}
 RELAY = replace(HUB, role="relay", host="dmz-ms.example.jp", peers=PEER, hands_over=False)
 BRANCH = replace(HUB, role="branch", owner="branches/osaka", host="ms2.example.jp", peers=PEER)
@@ -55,7 +57,14 @@ def people(owner: str, **file: Any) -> People:
     if not branch:
         file.setdefault("users", ["taro@example.jp"])
         file["aliases"] = ROLES | file.get("aliases", {})
-    found, problems = read_people(file, DOMAINS, path="p", branch=branch, legacy=tuple(HUB.legacy))
+    found, problems = read_people(
+        file,
+        DOMAINS,
+        path="p",
+        branch=branch,
+        legacy=tuple(HUB.legacy),
+        forwarding=Forwarding(mode=SRS),
+    )
     assert found is not None, problems
     return found
 

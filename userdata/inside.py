@@ -21,6 +21,7 @@ def known(postfix: Postfix) -> dict[str, Any]:
         "host": postfix.host,
         "peers": {host: list(nexthops) for host, nexthops in postfix.peers.items()},
         "hands_over": postfix.hands_over,
+        **({"forwarding": True} if postfix.forwards else {}),
     }
 
 

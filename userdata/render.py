@@ -15,7 +15,7 @@ from model import ports
 from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
-from userdata import inside, outbound, outside, software
+from userdata import forwarding, inside, outbound, outside, software
 from userdata.files import entry, machine, templates
 from userdata.software import PROGRAMS, UNITS
 
@@ -82,6 +82,7 @@ def main_cf(postfix: Postfix) -> str:
         chain_files=outside.chain_files(postfix),
         tls_policy=outside.TLS_POLICY,
         smarthost=outbound.SMARTHOST,
+        **forwarding.values(postfix),
         **inside.values(),
     )
 
@@ -99,9 +100,11 @@ def postfix_files(postfix: Postfix) -> dict[str, str]:
         master, tables = "master-inside.cf.j2", ["bounces", "written"]
     if postfix.exit:
         tables.append("leaving")
+    tables += forwarding.tables(postfix)
     files = {"master.cf": master}
     files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
-    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE, **inside.values()}
+    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
+    told |= inside.values() | forwarding.values(postfix)
     rendered = {name: templates().get_template(file).render(told) for name, file in files.items()}
     return {"main.cf": main_cf(postfix), **rendered}
 
@@ -129,7 +132,12 @@ def cloud_config(
         "prefer_fqdn_over_hostname": True,
         "manage_etc_hosts": True,
         "package_update": True,
-        "packages": [*PACKAGES, *outside.packages(postfix), *outbound.packages(postfix)],
+        "packages": [
+            *PACKAGES,
+            *outside.packages(postfix),
+            *outbound.packages(postfix),
+            *forwarding.packages(postfix),
+        ],
         "write_files": [
             entry(SETTINGS, json.dumps(asdict(directory) | inside.known(postfix), indent=1) + "\n"),
             entry(FETCHER, machine("gatepost_software.py"), mode="0755"),
@@ -138,6 +146,7 @@ def cloud_config(
             *_volume_files(volumes),
             *outside.files(postfix, certificates, bucket=directory.bucket, region=directory.region),
             *outbound.files(postfix, region=directory.region, login=login),
+            *forwarding.files(postfix),
             *(
                 entry(f"/etc/postfix/{name}", content, late=True)
                 for name, content in postfix_files(postfix).items()
@@ -192,6 +201,7 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
         *outside.resolver_steps(postfix),
         *outside.service_steps(postfix),
         *outbound.steps(postfix),
+        *forwarding.steps(postfix),
         f"systemctl enable {' '.join(units)}",
         "systemctl restart nftables.service systemd-journald.service chrony.service"
         " systemd-sysctl.service",

@@ -88,9 +88,15 @@ SECRETS = {
 }
 """The same of what a host needs to log in at a smarthost; in use where it does."""
 
+FORWARDING = {
+    f"{PROGRAMS}/gatepost-srs-secret": "gatepost-srs-secret",
+    f"{UNITS}/postsrsd.service.d/gatepost.conf": "postsrsd-service.conf",
+}
+"""The same of what a host needs to forward mail outside; in use where it does."""
+
 ROLES: dict[str, dict[str, str]] = {
     "relay": {**MAIL_EXIT, **FACE},
-    "hub": {**MAIL_EXIT, **SECRETS},
+    "hub": {**MAIL_EXIT, **SECRETS, **FORWARDING},
     "branch": {},
 }
 """The same of what only the hosts of one role have."""

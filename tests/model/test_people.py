@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.forwarding import SRS, Forwarding
 from model.people import People, User, address, in_alias_domains, read_people
 
 DOMAINS = ("example.jp",)
@@ -144,7 +145,7 @@ def test_groups_are_nested_and_large_within_bounds() -> None:
     users = [f"u{n}@example.jp" for n in range(1001)]
     raw = {"users": users, "aliases": {"all@example.jp": users}}
     assert problems(raw, branch=True) == [
-        "people.yaml.aliases.all@example.jp: must lead to at most 1000 users, got 1001"
+        "people.yaml.aliases.all@example.jp: must lead to at most 1000 addresses, got 1001"
     ]
     chain = {f"g{n}@example.jp": [f"g{n + 1}@example.jp"] for n in range(30)}
     raw = {"users": ["u@example.jp"], "aliases": chain | {"g30@example.jp": ["u@example.jp"]}}
@@ -159,14 +160,78 @@ def test_a_hundred_thousand_people_are_read_in_seconds() -> None:
     assert time.process_time() - begun < 20, "quadratic work would take hours"
 
 
-@pytest.mark.parametrize("branch", [False, True])
-def test_no_alias_leads_outside(branch: bool) -> None:
-    aliases = {"all@example.jp": ["a@example.jp", "me@example.net"]}
+ABROAD = Forwarding(mode=SRS, names=("example.ne.jp", "ms.example.jp"))
+
+
+def led(
+    *members: str, forwarding: Forwarding = ABROAD, branch: bool = False
+) -> tuple[People | None, list[str]]:
+    """What comes of an alias with these members."""
+    aliases = {"all@example.jp": ["a@example.jp", *members]}
     raw = {"users": ["a@example.jp"], "aliases": aliases if branch else ROLES | aliases}
-    assert problems(raw, branch=branch) == [
-        "people.yaml.aliases.all@example.jp: must not lead outside the mail domains "
-        "(example.jp; docs/decisions/forwarding.md), got me@example.net"
-    ]
+    return read_people(raw, DOMAINS, path="p", branch=branch, forwarding=forwarding)
+
+
+@pytest.mark.parametrize(
+    ("forwarding", "branch", "why"),
+    [
+        (Forwarding(), False, " without environment.forwarding: srs (docs/decisions/f"),
+        (ABROAD, True, ": only aliases of the environment's file may (docs/decisions/forw"),
+        (Forwarding(), True, ": only aliases of the environment's file may (docs/decisions/forw"),
+    ],
+)
+def test_an_alias_leads_outside_only_where_that_is_set(
+    forwarding: Forwarding, branch: bool, why: str
+) -> None:
+    _, [problem] = led("me@example.net", forwarding=forwarding, branch=branch)
+    assert problem.startswith(
+        f"p.aliases.all@example.jp: must not lead outside the mail domains (example.jp){why}"
+    )
+    assert problem.endswith("), got me@example.net")
+
+
+def test_an_alias_of_the_environment_s_may_lead_outside() -> None:
+    people, found = led("me@example.net", "me+work@mail.example.com", "x@news.example.jp")
+    assert found == []
+    assert people is not None
+    assert people.aliases["all@example.jp"] == (
+        "a@example.jp",
+        "me@example.net",
+        "me+work@mail.example.com",
+        "x@news.example.jp",
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "why"),
+    [
+        ("nobody@example.jp", "must name users or aliases of this file"),
+        ("a+x@example.jp", "must name users or aliases of this file"),
+        ("x@example.ne.jp", "must not lead to an alias domain or a host of our own"),
+        ("x@ms.example.jp", "must not lead to an alias domain or a host of our own"),
+        ("x@[192.0.2.1]", "must be a domain name"),
+        ("x@192.0.2.1", "must be in a domain, not at an address"),
+        ('"x y"@example.net', "must be an address such as"),
+        ("x\n@example.net", "must be an address such as"),
+        ("x@example.net\n", "must be a domain name"),
+        ("x@example.net, y@example.net", "must be an address such as"),
+        ("|cmd@example.net", "must be an address such as"),
+        ("x..y@example.net", "must be an address such as"),
+        ("X@example.net", "must be an address such as"),
+        ("jir\u00f6@example.net", "must be an address such as"),
+        ("x@ex\u00e4mple.net", "must be a domain name"),
+        ("x@net", "must be a domain name"),
+    ],
+)
+def test_no_alias_leads_where_it_must_not(member: str, why: str) -> None:
+    _, found = led(member)
+    assert any(why in problem for problem in found), found
+
+
+def test_the_postmaster_reads_here() -> None:
+    raw = environment(aliases=ROLES | {"abuse@example.jp": ["me@example.net"]})
+    _, found = read_people(raw, DOMAINS, path="p", branch=False, forwarding=ABROAD)
+    assert found == ["p.aliases: abuse@example.jp must lead to a user who is not disabled"]
 
 
 def test_a_branch_needs_no_role_addresses() -> None:

@@ -92,6 +92,7 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
             {"outbound": "both"},
             "environment.outbound: must be relay or direct or smarthost, got 'both'",
         ),
+        ({"forwarding": "off"}, "environment.forwarding: must be none or srs, got 'off'"),
         ({"outbound": "smarthost"}, "environment.smarthost: missing; outbound: smarthost needs"),
         ({"smarthost": {}}, "environment.smarthost.host: missing"),
         ({"smarthost": {"host": "smtp"}}, "environment.smarthost.host: must be a domain name"),

@@ -47,6 +47,7 @@ def stack_files(draw: st.DrawFn) -> dict[str, Any]:
         "domains": domains,
         "relays": [{"host": f"mx{i}.{domains[0]}", **each} for i, each in enumerate(relays)],
         "hub": {"host": f"{'x' * draw(st.integers(1, 63))}.{draw(st.sampled_from(DOMAINS))}"},
+        "forwarding": draw(st.sampled_from(["none", "srs"])),
         "outbound": draw(st.sampled_from(["relay", "direct", "smarthost"])),
         "smarthost": {"host": "smtp.example.net", "port": draw(st.sampled_from([25, 587, 2587]))},
         "dns": {"spf_includes": []},

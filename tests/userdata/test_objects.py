@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from directories import (
     BRANCH,
+    FORWARDING_HUB,
     HOME_KEY,
     HUB,
     HUB_ADDRESS,
@@ -177,6 +178,71 @@ def test_a_malformed_or_hostile_object_is_refused(state: str) -> None:
 def test_an_object_that_is_right_is_taken() -> None:
     for key, text in {**HOME, **OSAKA}.items():
         assert parse(key, text.encode(), HUB) == json.loads(text)
+
+
+def led(member: Any, owner: str = "environment") -> tuple[str, bytes]:
+    """An owner's object whose alias leads to a user and to another member."""
+    objects, key = (HOME, HOME_KEY) if owner == "environment" else (OSAKA, OSAKA_KEY)
+    data = json.loads(objects[key])
+    [name, *_] = data["aliases"]
+    data["aliases"][name].append(member)
+    return key, json.dumps(data).encode()
+
+
+def test_the_environment_s_aliases_lead_outside_where_the_hub_forwards() -> None:
+    key, body = led("me+x@mail.example.net")
+    assert parse(key, body, FORWARDING_HUB) == json.loads(body)
+    with pytest.raises(Refused, match="must be addresses of the same object, got 'me"):
+        parse(key, body, HUB)
+    with pytest.raises(Refused, match="must be addresses of the same object, got me"):
+        parse(*led("me@example.net", "branches/osaka"), FORWARDING_HUB)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "nobody@example.jp",
+        "taro+x@example.jp",
+        "x@ms.example.jp",
+        "x@dmz-ms.example.jp",
+        "x@[192.0.2.1]",
+        "x@192.0.2.1",
+        "x@localhost",
+        '"x y"@example.net',
+        "x y@example.net",
+        "x@example.net, y@example.net",
+        "x@example.net\n",
+        "x\n@example.net",
+        "x\0@example.net",
+        "x\t@example.net",
+        "x\x7f@example.net",
+        "|cmd@example.net",
+        "$(id)@example.net",
+        "/etc/passwd@example.net",
+        ":include:/x@example.net",
+        "x%y@example.net",
+        "x!y@example.net",
+        "x@y@example.net",
+        "x..y@example.net",
+        "-x@example.net",
+        "X@example.net",
+        "t\u0430ro@example.net",
+        "x@ex\u0430mple.net",
+        "@example.net",
+        "x@",
+        "x",
+        "",
+        f"{'x' * 65}@example.net",
+        f"x@{'a.' * 127}net",
+        7,
+        ["x@example.net"],
+        None,
+    ],
+    ids=repr,
+)
+def test_nothing_is_forwarded_to_a_hostile_address(member: Any) -> None:
+    with pytest.raises(Refused, match=r"aliases\..*: must be addresses of the same object"):
+        parse(*led(member), FORWARDING_HUB)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from rendered import RELAYS, VOLUMES, directory, hosts, master, parameters, services
 
 from model import mail
 from model.fields import SettingsError
@@ -22,46 +23,10 @@ from model.settings import Environment, read_environment
 from userdata import render, software
 from userdata.machine.gatepost_directory.objects import Config
 
-RELAYS = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
-VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
-
 
 @pytest.fixture
 def settings(dev: dict[str, Any]) -> Environment:
     return Environment(**read_environment(dev)[0])
-
-
-def directory(role: str) -> render.Directory:
-    return render.Directory(
-        role=role,
-        bucket="b",
-        region="us-east-1",
-        owner="environment",
-        domains=("example.jp",),
-        branches="192.168.0.0/16",
-        hub="10.1.11.5",
-    )
-
-
-def hosts(settings: Environment) -> dict[str, mail.Postfix]:
-    return {
-        "relay": mail.relay(
-            settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
-        ),
-        "hub": mail.hub(settings, RELAYS),
-        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
-    }
-
-
-def parameters(text: str) -> dict[str, str]:
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert not any(line[0].isspace() for line in lines), "every parameter is one line"
-    found: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition("=")
-        assert name.strip() not in found, "no parameter is given twice"
-        found[name.strip()] = value.strip()
-    return found
 
 
 @pytest.mark.parametrize("role", ["relay", "hub", "branch"])
@@ -86,23 +51,6 @@ def test_only_the_edge_says_550(settings: Environment) -> None:
     }
 
 
-def services(text: str) -> dict[str, dict[str, str]]:
-    """The options of each service of a master.cf, by name and program."""
-    found: dict[str, dict[str, str]] = {}
-    service = ""
-    for line in text.splitlines():
-        if line.startswith("  -o "):
-            name, _, value = line.removeprefix("  -o ").partition("=")
-            found[service][name] = value
-        elif line and not line.startswith("#"):
-            fields = line.split()
-            assert len(fields) == 8, line
-            service = f"{fields[0]} {fields[7]}"
-            assert service not in found, "no service is given twice"
-            found[service] = {}
-    return found
-
-
 @pytest.mark.parametrize("outbound", ["relay", "direct"])
 def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
     settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
@@ -112,10 +60,6 @@ def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) ->
         "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
         "{10.1.2.5 = permit_auth_destination} }, check_recipient_access cdb:$tables/refused"
     )
-
-
-def master(settings: Environment, role: str) -> dict[str, dict[str, str]]:
-    return services(render.postfix_files(hosts(settings)[role])["master.cf"])
 
 
 def test_each_hop_takes_more_than_any_hop_before_it(settings: Environment) -> None:

@@ -6,7 +6,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from directories import BRANCH, HOME_KEY, HUB, OSAKA_KEY, RELAY, parts, texts
+from directories import (
+    BRANCH,
+    FORWARDING_HUB,
+    HOME_KEY,
+    HUB,
+    OSAKA_KEY,
+    RELAY,
+    parts,
+    texts,
+)
 
 from userdata.machine.gatepost_directory import tables as made
 from userdata.machine.gatepost_directory.objects import Config
@@ -198,6 +207,20 @@ def test_a_branch_adds_its_own_users_and_no_others_to_an_open_alias(
     found, conflicts = tables(HUB, home(), osaka(aliases={INFO: [JIRO]}))
     assert found["aliases"][INFO] == TARO
     assert conflicts == [f"branches/osaka: alias {INFO} has 1 members"]
+
+
+def test_an_alias_leads_outside_where_the_hub_forwards() -> None:
+    member = "me+x@example.net"
+    led = home(aliases={INFO: [TARO, member], "only@example.jp": [member]})
+    found, conflicts = tables(FORWARDING_HUB, led, osaka(aliases={INFO: [JIRO]}))
+    assert conflicts == []
+    assert found["aliases"][INFO] == f"{TARO}, {member}, {JIRO}"
+    assert found["aliases"]["only@example.jp"] == member
+    assert found["recipients"]["only@example.jp"] == "OK"
+    assert member not in str([found[name] for name in found if name != "aliases"])
+    edge, _ = tables(RELAY, led)
+    assert edge["recipients"]["only@example.jp"] == "OK"
+    assert member not in str(edge)
 
 
 def test_no_alias_leads_to_an_alias_whatever_owners_claim() -> None:

@@ -34,7 +34,7 @@ for role in *; do
     postconf -c /judged/$role -P >/dev/null
     # No key matches (exit status 1); what is wrong with a table is said.
     for table in $role/*.regexp; do
-        postmap -q "Subject: nothing" regexp:/judged/$table || [ $? -eq 1 ]
+        postmap -q "Subject: nothing" regexp:/judged/$table >/dev/null || [ $? -eq 1 ]
     done
     postconf -c /judged/$role -n >/dev/null
     postconf -c /judged/$role -x relayhost transport_maps virtual_alias_maps >/dev/null
@@ -56,15 +56,22 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
     }
 
 
+@pytest.mark.parametrize("forwarding", ["none", "srs"])
 @pytest.mark.parametrize("outbound", ["relay", "direct", "smarthost"])
 @pytest.mark.parametrize(
     "domains", [["example.jp"], ["example.jp", "example.co.jp", "a-b.example"]]
 )
 def test_debian_s_own_judges_have_nothing_to_say(
-    dev: dict[str, Any], image: Image, tmp_path: Path, outbound: str, domains: list[str]
+    dev: dict[str, Any],
+    image: Image,
+    tmp_path: Path,
+    outbound: str,
+    domains: list[str],
+    forwarding: str,
 ) -> None:
     changes = {
         "outbound": outbound,
+        "forwarding": forwarding,
         "domains": domains,
         "smarthost": {"host": "smtp.example.net"},
         "dns": {"spf_includes": []},

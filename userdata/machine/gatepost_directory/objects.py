@@ -15,12 +15,14 @@ LARGEST_OBJECT = 32 * 1024 * 1024
 MOST_VALUES = 2_000_000
 """Lists, mappings and their items in one object, counted before it is read: memory is finite."""
 MOST_MEMBERS = 1000
-"""Users that an alias may lead to (postconf(5), virtual_alias_expansion_limit)."""
+"""Addresses that an alias may lead to (postconf(5), virtual_alias_expansion_limit)."""
 
 ENVIRONMENT = "environment"
 OWNER = re.compile(r"environment|branches/[a-z][a-z0-9-]{0,19}")
 LOCAL = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 HOST = re.compile(r"([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LOCAL_OUTSIDE = re.compile(r"[a-z0-9]([a-z0-9._+-]{0,62}[a-z0-9])?")
+"""The same of somebody outside, with a detail; both in printable ASCII, and nothing else."""
 REFUSAL = re.compile(r"5\.[0-9]\.[0-9] [A-Za-z0-9][A-Za-z0-9 .,:;()@'/+_-]{0,198}[A-Za-z0-9.)]")
 """A status code (RFC 3463) and a text: what a sender gets to see, in printable ASCII."""
 
@@ -63,6 +65,8 @@ class Config:
     """Whether mail for anyone else goes to a host of our own, too."""
     legacy: dict[str, str] = field(default_factory=dict)
     """Addresses of servers that users may still be at, by name."""
+    forwarding: bool = False
+    """Whether the environment's aliases may lead outside."""
 
     @property
     def prefix(self) -> str:
@@ -152,8 +156,9 @@ def _check_people(data: Part, owner: str, config: Config) -> None:
     aliases = set(_addresses(list(data["aliases"]), "aliases", config))
     if users & aliases:
         raise Refused(f"aliases: must not be users too, got {show(min(users & aliases))}")
+    outside = config.forwarding and owner == ENVIRONMENT
     for name, members in data["aliases"].items():
-        _subset(members, users, f"aliases.{name}")
+        _subset(_inside(members, config) if outside else members, users, f"aliases.{name}")
         if not 1 <= len(members) <= MOST_MEMBERS:
             raise Refused(f"aliases.{name}: must have 1 to {MOST_MEMBERS} members")
     _subset(data["held"], users, "held")
@@ -169,6 +174,27 @@ def _check_people(data: Part, owner: str, config: Config) -> None:
     if data["open_aliases"] != []:
         raise Refused("open_aliases: must be the environment's to open")
     _check_server(data["address"], config)
+
+
+def _inside(raw: object, config: Config) -> object:
+    """What is left of an alias's members without those to whom mail may be forwarded."""
+    if not isinstance(raw, list):
+        return raw
+    return [item for item in raw if not (isinstance(item, str) and _is_outside(item, config))]
+
+
+def _is_outside(address: str, config: Config) -> bool:
+    """Whether mail may be forwarded there: not to a domain or host of our own."""
+    local, _, domain = address.rpartition("@")
+    return (
+        LOCAL_OUTSIDE.fullmatch(local) is not None
+        and ".." not in local
+        and HOST.fullmatch(domain) is not None
+        and len(domain) <= 253
+        # No top-level domain is a number (RFC 3696 section 2): that is an address.
+        and not domain.rpartition(".")[2].isdigit()
+        and domain not in {*config.domains, config.host, *config.peers}
+    )
 
 
 def _check_server(raw: object, config: Config) -> None:

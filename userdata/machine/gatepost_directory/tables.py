@@ -113,7 +113,7 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
         for address, text in part["refused"].items():
             if owners[address] == part["owner"]:
                 refused[address] = REFUSED.format(text)
-    aliases, joined = _aliases(parts, owners, transport, opened)
+    aliases, joined = _aliases(parts, owners, transport, opened, config)
     return {
         "transport": transport,
         "mailboxes": _home_tables(parts[0])["mailboxes"],
@@ -153,25 +153,30 @@ def _ways(part: Part, users: list[str], config: Config) -> dict[str, str]:
     }
 
 
+def _outside(address: str, config: Config) -> bool:
+    return config.forwarding and address.rpartition("@")[2] not in config.domains
+
+
 def _aliases(
     parts: list[Part],
     owners: Mapping[str, str],
     transport: Mapping[str, str],
     opened: frozenset[str],
+    config: Config,
 ) -> tuple[dict[str, list[str]], list[str]]:
     """Aliases with their members; a branch adds its own users, and no others, to an open one.
 
-    Members are users, never aliases: whatever owners claim, no alias leads back to itself.
+    Members are users or outside, never aliases: whatever owners claim, none leads back to itself.
     """
     aliases: dict[str, list[str]] = {}
     conflicts = []
     for part in parts:
         for name, listed in part["aliases"].items():
-            members = [user for user in listed if user in transport]
+            members = [user for user in listed if user in transport or _outside(user, config)]
             if owners[name] == part["owner"]:
                 aliases[name] = members
             elif name in opened:
-                members = [user for user in members if owners[user] == part["owner"]]
+                members = [user for user in members if owners.get(user) == part["owner"]]
                 if len(aliases[name]) + len(members) > MOST_MEMBERS:
                     conflicts.append(f"{part['owner']}: alias {name} has {MOST_MEMBERS} members")
                     continue
