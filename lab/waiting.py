@@ -9,11 +9,11 @@ INTERVAL = 0.02
 """Seconds between two looks: short beside anything the lab waits for, cheap beside a process."""
 
 
-def wait_for(condition: Callable[[], bool], limit: float) -> bool:
-    """Whether `condition` came true within `limit` seconds; looks at least once."""
+def wait_for(condition: Callable[[], bool], limit: float, interval: float = INTERVAL) -> bool:
+    """Whether `condition` came true within `limit` seconds; it is asked every `interval`."""
     end = time.monotonic() + limit
     while not condition():
         if time.monotonic() >= end:
             return False
-        time.sleep(INTERVAL)
+        time.sleep(interval)
     return True

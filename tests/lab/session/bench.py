@@ -32,6 +32,9 @@ END_LIMIT = 20.0
 """Seconds for a lab to end."""
 CHALLENGE = "_acme-challenge."
 """How the names begin that an authority asks for (RFC 8555 section 8.4)."""
+ASKING = 0.5
+"""Seconds between two questions by SMTP: a relay takes 600 connections a minute from one address,
+and the mail of the host that asks is among them."""
 SETTLE_LIMIT = 15.0
 """Seconds for a changed Postfix or network to show."""
 

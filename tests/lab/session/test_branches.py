@@ -21,7 +21,7 @@ from lab.engine.deploy import Result
 from lab.errors import LabError
 from lab.waiting import wait_for
 from tests.lab.session import flow
-from tests.lab.session.bench import Bench, copy_project, edit
+from tests.lab.session.bench import ASKING, Bench, copy_project, edit
 from tests.lab.session.flow import Flow, Message
 
 PAUSE = 0.3
@@ -107,7 +107,8 @@ def known(scene: Scene, recipient: str) -> bool:
 
 
 def wait_known(scene: Scene, recipient: str, *, wanted: bool) -> None:
-    assert wait_for(lambda: known(scene, recipient) == wanted, LIMIT), f"{recipient}: not {wanted}"
+    as_wanted = wait_for(lambda: known(scene, recipient) == wanted, LIMIT, interval=ASKING)
+    assert as_wanted, f"{recipient}: not {wanted}"
 
 
 def send(bench: Bench, recipient: str) -> Message:

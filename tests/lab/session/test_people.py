@@ -17,7 +17,7 @@ from checks.smtp import dialogue, rcpt
 from checks.suite import Scene
 from cli.twin import Twin
 from lab.waiting import wait_for
-from tests.lab.session.bench import Bench, copy_project, gatepost
+from tests.lab.session.bench import ASKING, Bench, copy_project, gatepost
 from tests.lab.session.company import Company
 from tests.lab.session.drill import (
     CACHED,
@@ -172,7 +172,7 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
         steady.to(stable)
         joined = {company.join().split()[1]}
         drill.apply()
-        assert wait_for(lambda: _refused(drill) == "450", STALE_LIMIT)
+        assert wait_for(lambda: _refused(drill) == "450", STALE_LIMIT, interval=ASKING)
         left = {company.leave().split()[1]}
         joined |= {company.join().split()[1]}
         drill.apply()
