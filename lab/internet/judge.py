@@ -24,7 +24,6 @@ _KEYS = (*route53.KEYS, *s3.KEYS, *ssm.KEYS)
 SOURCE_VPC = "aws:ec2instancesourcevpc"
 """Where the instance is whose role's credentials sign; absent of any others (IAM User Guide, "AWS
 global condition context keys")."""
-_INSTANCE = re.compile(r"i-[0-9a-f]+")
 _KEY = re.compile(r"arn:aws:kms:[^:]+:\d{12}:key/(.+)")
 
 
@@ -104,16 +103,18 @@ class Judge:
         """The condition keys that tell of the caller itself."""
         tags = {f"{PRINCIPAL_TAG}{key.lower()}": [value] for key, value in caller.tags.items()}
         # EC2 names the session by the instance (GetCallerIdentity's answer on one).
-        instance = caller.session_arn.rpartition("/")[2]
-        vpc = self._vpc(instance) if _INSTANCE.fullmatch(instance) else None
+        vpc = self._vpc(caller.session_arn.rpartition("/")[2])
         return {**tags, SOURCE_VPC: [vpc] if vpc else []}
 
-    def _vpc(self, instance: str) -> str:
-        """An instance's VPC, which never changes."""
-        if instance not in self._vpcs:
-            [found] = self._ec2.describe_instances(InstanceIds=[instance])["Reservations"]
-            self._vpcs[instance] = found["Instances"][0]["VpcId"]
-        return self._vpcs[instance]
+    def _vpc(self, session: str) -> str | None:
+        """The VPC of the instance whose session it is, if that is an instance's; never changes."""
+        if session not in self._vpcs:
+            only = [{"Name": "instance-id", "Values": [session]}]
+            found = self._ec2.describe_instances(Filters=only)["Reservations"]
+            if not found:
+                return None
+            self._vpcs[session] = found[0]["Instances"][0]["VpcId"]
+        return self._vpcs[session]
 
     def _boundary(self, role: str) -> Mapping[str, Any] | None:
         bound = self._iam.get_role(RoleName=role)["Role"].get("PermissionsBoundary")
