@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import branches, job, people
+from benchmarks import branches, crowd, job, people
 from cli.words import table
 
 PARTS = {
     "job": lambda arguments: job.report(arguments.runs),
-    "people": lambda arguments: people.report(arguments.changes, arguments.users),
+    "people": lambda arguments: people.report(arguments.changes),
+    "crowd": lambda arguments: crowd.report(arguments.users),
     "branches": lambda arguments: branches.report(arguments.branches),
 }
 

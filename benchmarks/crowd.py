@@ -6,6 +6,7 @@ import json
 import time
 from dataclasses import dataclass
 
+from benchmarks.people import lab
 from checks.suite import Scene
 from model import directory
 from model.people import People, User
@@ -20,7 +21,7 @@ LIMIT = 600.0
 QUIET = 30
 """Seconds for which bytes are counted while nothing changes."""
 LOOKUPS = 100_000
-METER = """table inet meter {
+METER = """table inet counted {
     chain input {
         type filter hook input priority 0;
         tcp sport 443 counter
@@ -62,6 +63,12 @@ class _Cost:
     pid: str
     processor: float
     memory: float
+
+
+def report(users: int) -> dict[str, float]:
+    """Figures of `users` people at the hub, in a lab of its own."""
+    with lab() as drill:
+        return measure(drill, users)
 
 
 def measure(drill: Drill, users: int) -> dict[str, float]:
@@ -136,8 +143,8 @@ def _idle_bytes(scene: Scene, host: str) -> float:
     """Bytes a minute that come from S3 while nothing changes."""
     _run(scene, host, ["nft", "-f", "-"], stdin=METER)
     time.sleep(QUIET)
-    told = json.loads(_run(scene, host, ["nft", "-j", "list", "table", "inet", "meter"]))
-    _run(scene, host, ["nft", "delete", "table", "inet", "meter"])
+    told = json.loads(_run(scene, host, ["nft", "-j", "list", "table", "inet", "counted"]))
+    _run(scene, host, ["nft", "delete", "table", "inet", "counted"])
     [counter] = [
         part["counter"]
         for item in told["nftables"]

@@ -1,7 +1,7 @@
-"""What people cost: random changes of them under steady mail, and a hundred thousand of them.
+"""What people cost who change: random changes of them under steady mail.
 
-One lab of the demonstration's three machines for both, on a copy of the project. Its changes are
-deployed by the real engine; a figure of a machine is read on that machine.
+A lab of the demonstration's three machines, on a copy of the project. Its changes are deployed by
+the real engine; a figure of a machine is read on that machine.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
 
-from benchmarks import crowd
 from checks.ready import wait_ready
 from checks.suite import Scene
 from cli.twin import Twin
@@ -46,13 +45,13 @@ class Changes:
     """When the last change was in force everywhere (monotonic)."""
 
 
-def report(changes: int, users: int) -> dict[str, float]:
-    """Figures of `changes` random changes and of `users` people at the hub.
+def report(changes: int) -> dict[str, float]:
+    """Figures of `changes` random changes.
 
     Raises SystemExit if a message was lost, doubled or sent back: then speed means nothing.
     """
     with lab() as drill:
-        return _changes(drill, changes) | crowd.measure(drill, users)
+        return _changes(drill, changes)
 
 
 @contextmanager
