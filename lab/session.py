@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.builds import Builds
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
@@ -51,7 +53,6 @@ class Lab:
         self.project = project.resolve()
         self.state = state.resolve()
         self.says = says
-        self.images = Images(cache_folder(), says.noise)
 
     @property
     def holder(self) -> Holder:
@@ -103,9 +104,10 @@ class Lab:
 
     def _up(self, holder: Holder, stacks: list[str], where: str, baked: bool) -> list[Result]:
         self.says.phase("starting the AWS emulator; engine and images are built once")
-        with ThreadPoolExecutor() as pool:
-            engine = pool.submit(ensure_engine, cache_folder(), self.says.noise)
-            outside = pool.submit(self.images.layer, plan.PACKAGES)
+        with self._threads(holder) as (pool, builds):
+            images = self._images(builds)
+            engine = pool.submit(ensure_engine, cache_folder(), self.says.noise, builds)
+            outside = pool.submit(images.layer, plan.PACKAGES)
             endpoint = self._start_emulator(holder, where)
             record = {
                 "endpoint": endpoint,
@@ -120,6 +122,23 @@ class Lab:
         reality.follow(baked=baked)
         self._save(record, results)
         return results
+
+    @staticmethod
+    @contextmanager
+    def _threads(holder: Holder) -> Generator[tuple[ThreadPoolExecutor, Builds]]:
+        """Threads, and builds for them to wait for.
+
+        Whatever goes wrong, an interrupt too, takes from the threads what they may be waiting for
+        before they are waited for: the builds, and the lab itself.
+        """
+        builds = Builds()
+        with ThreadPoolExecutor() as pool:
+            try:
+                yield pool, builds
+            except BaseException:
+                builds.stop()
+                holder.stop()
+                raise
 
     def apply(self, stacks: list[str], *, refresh: bool = False) -> list[Result]:
         """Deploy again and make the machines and the network those of the new state."""
@@ -185,11 +204,14 @@ class Lab:
         self.state.mkdir(parents=True, exist_ok=True)
         (self.state / MARK).touch()
 
+    def _images(self, builds: Builds) -> Images:
+        return Images(cache_folder(), self.says.noise, builds=builds)
+
     def _reality(self, holder: Holder, record: dict[str, Any]) -> Reality:
         return Reality(
             holder=holder,
             state=self.state,
-            images=self.images,
+            images=self._images(Builds()),
             region=record["region"],
             endpoint=record["endpoint"],
             phase=self.says.phase,
