@@ -30,12 +30,13 @@ DEFAULT = "dev"
 def main_job(arguments: argparse.Namespace) -> int:
     """Up, boot, check, print the verdicts, down; 1 if any check failed."""
     lab, progress = _lab(arguments)
-    lab.up(family(PROJECT, DEFAULT), tied=True)
-    try:
-        _await_mail(lab, progress)
-        failed = _print_verdicts(run_suite(Twin(lab)))
-    finally:
-        lab.down()
+    with lab.claimed():
+        lab.up(family(PROJECT, DEFAULT), tied=True)
+        try:
+            _await_mail(lab, progress)
+            failed = _print_verdicts(run_suite(Twin(lab)))
+        finally:
+            lab.down()
     progress.phase("the lab is down")
     return 1 if failed else 0
 
@@ -43,15 +44,16 @@ def main_job(arguments: argparse.Namespace) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
-    results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
-    try:
-        _await_mail(lab, progress)
-    except Failed:
-        complain("the lab stays up for a look at it; `gatepost lab down` ends it")
-        raise
-    except BaseException:
-        lab.down()
-        raise
+    with lab.claimed():
+        results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
+        try:
+            _await_mail(lab, progress)
+        except Failed:
+            complain("the lab stays up for a look at it; `gatepost lab down` ends it")
+            raise
+        except BaseException:
+            lab.down()
+            raise
     print(_results(results))
     print(_hosts(lab))
     return 0

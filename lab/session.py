@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import folder
 from lab.builds import Builds
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, Result
@@ -27,9 +27,6 @@ from lab.stackfile import image_architectures, region
 from lab.waiting import wait_for
 from lab.world.model import World
 from lab.world.read import from_json
-
-MARK = ".gatepost-lab"
-"""The file that tells a lab's folder from any other, which is never removed."""
 
 
 def cache_folder() -> Path:
@@ -53,6 +50,30 @@ class Lab:
         self.project = project.resolve()
         self.state = state.resolve()
         self.says = says
+        self._is_claimed = False
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        """No other process brings up or takes down a lab in this folder meanwhile.
+
+        `up` and `down` see to that themselves; it is for who does both. Raises LabError if another
+        process has the folder, HostError if no lab can run here.
+        """
+        require_host()
+        with self._claimed():
+            yield
+
+    @contextmanager
+    def _claimed(self) -> Generator[None]:
+        if self._is_claimed:
+            yield
+            return
+        with folder.claimed(self.state):
+            self._is_claimed = True
+            try:
+                yield
+            finally:
+                self._is_claimed = False
 
     @property
     def holder(self) -> Holder:
@@ -93,14 +114,14 @@ class Lab:
         `tied` ends the lab with the calling thread. Without `baked` machines start from an image
         that lacks the packages of their user data, and install them.
         """
-        require_host()
-        where = region(self.project, stacks)
-        self._clear()
-        try:
-            return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
-        except BaseException:
-            self.down()
-            raise
+        with self.claimed():
+            where = region(self.project, stacks)
+            self._clear()
+            try:
+                return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
+            except BaseException:
+                self.down()
+                raise
 
     def _up(self, holder: Holder, stacks: list[str], where: str, baked: bool) -> list[Result]:
         self.says.phase("starting the AWS emulator; engine and images are built once")
@@ -183,13 +204,25 @@ class Lab:
         self._reality(self.holder, self.record).break_on_purpose(faults)
 
     def down(self) -> None:
-        """End the lab; nothing stays but the caches."""
+        """End the lab; nothing stays but the caches.
+
+        Raises LabError if another process is bringing it up.
+        """
+        if not self.state.exists():
+            return
+        with self._claimed():
+            self._end()
+            if folder.is_marked(self.state):
+                folder.remove(self.state)
+
+    def _end(self) -> None:
+        """End whatever runs and empty the folder, if it is a lab's."""
         holder = Holder.find(self.state)
         if holder:
             holder.stop()
-        if (self.state / MARK).exists():
+        if folder.is_marked(self.state):
             Holder.clear(self.state)
-            shutil.rmtree(self.state)
+            folder.empty(self.state)
 
     def _clear(self) -> None:
         """Take away what a killed lab left; refuse the folder of a running lab, or of no lab."""
@@ -198,11 +231,10 @@ class Lab:
                 f"a lab is up in {self.state}: `gatepost lab apply` deploys again, "
                 "`gatepost lab down` ends it"
             )
-        self.down()
-        if self.state.exists() and any(self.state.iterdir()):
+        self._end()
+        if not folder.is_marked(self.state) and any(self.state.iterdir()):
             raise LabError(f"state {self.state}: must be an empty folder or a lab's own")
-        self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / MARK).touch()
+        (self.state / folder.MARK).touch()
 
     def _images(self, builds: Builds) -> Images:
         return Images(cache_folder(), self.says.noise, builds=builds)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,12 +25,22 @@ class Lab:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.record: dict[str, Any] = {}
+        self.is_claimed = False
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        assert not self.is_claimed
+        self.is_claimed = True
+        yield
+        self.is_claimed = False
 
     def up(self, stacks: list[str], *, tied: bool = False) -> list[Any]:
+        assert self.is_claimed
         self.done.append(("up", stacks, tied))
         return []
 
     def down(self) -> None:
+        assert self.is_claimed
         self.done.append("down")
 
 
