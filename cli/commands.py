@@ -18,6 +18,7 @@ from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.host import search_path
 from lab.reality import aws_environment
 from lab.session import Lab, Says
 from lab.stackfile import family
@@ -139,6 +140,7 @@ def down(arguments: argparse.Namespace) -> int:
 
 
 def _lab(arguments: argparse.Namespace) -> tuple[Lab, Progress]:
+    os.environ["PATH"] = search_path()  # for whatever the lab starts
     progress = Progress()
     says = Says(phase=progress.phase, noise=progress.noise)
     return Lab(PROJECT, arguments.state or PROJECT / ".lab", says), progress

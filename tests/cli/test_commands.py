@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from checks.suite import Failed, Verdict
 from cli import commands
 from cli.main import main
+from lab.host import search_path
 from lab.hosts import HostStatus
 
 GOOD = Verdict(check="one", passed=True, finding="fine", seconds=0.1)
@@ -170,3 +173,12 @@ def test_the_lab_s_account_is_told_as_a_shell_takes_it(
     lines = capsys.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
     assert all(line.startswith("export AWS_") for line in lines)
+
+
+def test_whatever_a_lab_starts_finds_root_s_tools(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert main(["lab", "--state", str(tmp_path / "none"), "down"]) == 0
+    assert os.environ["PATH"] == search_path()
+    assert "/usr/sbin" in os.environ["PATH"].split(":")
