@@ -97,7 +97,7 @@ def environment(arguments: argparse.Namespace) -> int:
     """How any client of AWS reaches the lab's account: `eval "$(gatepost lab env)"`."""
     lab, _ = _lab(arguments)
     for name, value in aws_environment(lab.record["region"], lab.record["endpoint"]).items():
-        if name.startswith("AWS_"):
+        if name.startswith("AWS_") or name.lower() == "no_proxy":
             print(f"export {name}={shlex.quote(value)}")
     return 0
 

@@ -17,6 +17,7 @@ from lab.internet import control
 from lab.internet.authority import open_authority
 from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
 from lab.internet.resolver import SERVED_THOUGH_RESERVED
+from lab.loopback import unproxied
 from lab.machines import boot, volumes
 from lab.machines.image import Image, Images
 from lab.machines.repository import build_repository
@@ -41,12 +42,13 @@ Phase = Callable[[str], None]
 
 
 def aws_environment(region: str, endpoint: str = "") -> dict[str, str]:
-    """What AWS's clients are told; the emulator takes any key."""
+    """What AWS's clients are told beside the caller's environment; the emulator takes any key."""
     known = {
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
         "PYTHONDONTWRITEBYTECODE": "",
+        **unproxied(os.environ),
     }
     return known | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
 

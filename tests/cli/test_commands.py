@@ -166,13 +166,16 @@ def test_the_status_shows_what_running_hosts_complain_of(
 
 
 def test_the_lab_s_account_is_told_as_a_shell_takes_it(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("no_proxy", "intranet")
     lab.record = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1"}
     assert commands.environment(Namespace()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
-    assert all(line.startswith("export AWS_") for line in lines)
+    assert "export no_proxy=intranet,127.0.0.1,localhost" in lines
+    others = [line for line in lines if not line.startswith("export AWS_")]
+    assert all(line.lower().startswith("export no_proxy=") for line in others)
 
 
 def test_whatever_a_lab_starts_finds_root_s_tools(
