@@ -7,6 +7,9 @@ UV := .tools/bin/uv
 # A machine may have this set; without bytecode every start of Pulumi takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Under plain su(1) PATH is still a user's, without the folders of root's tools.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
 .PHONY: help install host lab test bench lint clean
 
 help:

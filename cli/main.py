@@ -18,6 +18,7 @@ from lab.errors import LabError
 SIGNALLED = 128
 """The exit status after a signal is this and the signal's number, as shells count."""
 CLEANED = "the lab has been cleaned up"
+WHOLE = "nothing is left half done"
 STAYS = "the lab stays: `gatepost lab apply` completes it, `gatepost lab down` ends it"
 
 
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gatepost", description="A company's mail on AWS, behind a gate."
     )
+    parser.set_defaults(left=WHOLE)
     areas = parser.add_subparsers(required=True, metavar="AREA")
     lab = areas.add_parser(
         "lab",
@@ -110,8 +112,6 @@ def _branch_commands(area: argparse.ArgumentParser) -> None:
     for command in (policy, files):
         command.add_argument("stack", metavar="STACK")
     files.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
-    for command in (new, policy, files):
-        command.set_defaults(left="nothing is left half done")
 
 
 def _lab_commands(commands_of: argparse._SubParsersAction) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from lab.internet import control
 from lab.internet.authority import open_authority
 from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
 from lab.internet.resolver import SERVED_THOUGH_RESERVED
+from lab.loopback import unproxied
 from lab.machines import boot, volumes
 from lab.machines.image import Image, Images
 from lab.machines.repository import build_repository
@@ -42,12 +42,13 @@ Phase = Callable[[str], None]
 
 
 def aws_environment(region: str, endpoint: str = "") -> dict[str, str]:
-    """What AWS's clients are told; the emulator takes any key."""
+    """What AWS's clients are told beside the caller's environment; the emulator takes any key."""
     known = {
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
         "PYTHONDONTWRITEBYTECODE": "",
+        **unproxied(os.environ),
     }
     return known | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
 
@@ -174,13 +175,9 @@ class Reality:
         new = {item.id for item in instances if not boot.has_disk(self.holder, item.id)}
         for instance in instances:
             boot.boot(self.holder, instance, images[instance.id], trust)
-        with ThreadPoolExecutor() as pool:
-            waits = [
-                pool.submit(self._complete, world, item.id, new=item.id in new)
-                for item in instances
-            ]
-            for wait in waits:
-                wait.result()
+        self._attach(world, [item.id for item in instances], new)
+        for instance in instances:
+            boot.wait_booted(self.holder, instance.id, BOOT_LIMIT)
 
     def _trust(self) -> Trust:
         authority = self.state / "authority"
@@ -193,14 +190,27 @@ class Reality:
             reserved=SERVED_THOUGH_RESERVED,
         )
 
-    def _complete(self, world: World, instance_id: str, *, new: bool) -> None:
-        """Attach the machine's volumes and wait for cloud-init to end.
+    def _attach(self, world: World, booting: list[str], new: set[str]) -> None:
+        """Attach the volumes of machines that boot, each machine's as soon as it is its time.
 
         A volume is attached to an instance that runs: it comes late to a new one, whatever the
         user data hopes for, but an instance that is started again has it from the beginning.
         """
-        if new and any(volume.instance == instance_id for volume in world.volumes):
-            # User data that waits for the volume in that stage (bootcmd) gets it in the end.
-            wait_for(lambda: boot.has_configured_disks(self.holder, instance_id), ATTACH_DELAY)
-        volumes.attach_all(self.holder, world, instance_id)
-        boot.wait_booted(self.holder, instance_id, BOOT_LIMIT)
+        owners = {volume.instance for volume in world.volumes}
+        late = {each for each in booting if each in new and each in owners}
+        for instance_id in set(booting) - late:
+            volumes.attach_all(self.holder, world, instance_id)
+
+        def attached() -> bool:
+            for instance_id in [each for each in late if self._configured(each)]:
+                volumes.attach_all(self.holder, world, instance_id)
+                late.remove(instance_id)
+            return not late
+
+        # User data that waits for the volume in that stage (bootcmd) gets it in the end.
+        if not wait_for(attached, ATTACH_DELAY):
+            for instance_id in late:
+                volumes.attach_all(self.holder, world, instance_id)
+
+    def _configured(self, instance_id: str) -> bool:
+        return boot.has_configured_disks(self.holder, instance_id)

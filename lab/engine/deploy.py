@@ -18,6 +18,7 @@ import yaml
 from lab.engine.operation import EngineError, Operation
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
+from lab.loopback import unproxied
 
 FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
 """Variables that children must not inherit: a real account, or Python without bytecode, which
@@ -155,6 +156,7 @@ class Engine:
             "PULUMI_HOME": str(self._home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PYTHONPATH": str(self._copy),
+            **unproxied(os.environ),
         }
 
     def _passphrase(self) -> Path:
