@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from model import fields
+from model import directory, fields
 from model.fields import SettingsError
 from model.forwarding import NOWHERE, Forwarding
+from model.hosts import NAME
 from model.neighbours import Neighbour
 from model.people import People, in_alias_domains, read_people
 from model.settings import (
@@ -27,8 +28,11 @@ from model.settings import (
 HERE = Path(__file__).parent
 """The folder of the stack files; a file of people is named relative to it."""
 
+BUCKET_NAME = 63
+"""The most characters of a bucket's name (S3 User Guide, "Bucket naming rules")."""
 
-def load_environment(raw: object) -> tuple[Environment, People]:
+
+def load_environment(stack: str, raw: object) -> tuple[Environment, People]:
     """The settings and people of an environment, those in its alias domains too.
 
     Raises SettingsError with every problem.
@@ -38,6 +42,7 @@ def load_environment(raw: object) -> tuple[Environment, People]:
     people, more = _people(
         values, values.get("domains"), branch=False, legacy=legacy, allowed=forwarding(values)
     )
+    problems += _environment_name_problems(stack, values.get("region"))
     if problems or more or people is None:
         raise SettingsError(problems + more)
     settings = Environment(**values)
@@ -85,6 +90,21 @@ def name_problems(stack: str, branch: Branch | Office) -> list[str]:
     if stack == wanted:
         return []
     return [f"stack: must be called {wanted}, as its environment and name say, got {stack}"]
+
+
+def _environment_name_problems(stack: str, region: str | None) -> list[str]:
+    """An environment's stack is what its branches name, and its name is part of its bucket's."""
+    try:
+        NAME(stack)
+    except ValueError as problem:
+        return [f"stack: {problem}"]
+    longest = BUCKET_NAME - len(directory.bucket_name("", "0" * 12, region or ""))
+    if region and len(stack) > longest:
+        return [
+            f"stack: must be at most {longest} characters in {region}, got {len(stack)}: the name "
+            f"of its bucket has at most {BUCKET_NAME}"
+        ]
+    return []
 
 
 def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighbour]:

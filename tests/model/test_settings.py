@@ -89,6 +89,31 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"hub": {"host": "dmz-ms.example.jp"}}, "environment.hub.host: must be a name of its own"),
         ({"hub": {"host": "example.co.jp"}}, "environment.hub.host: must not be a mail domain"),
         (
+            {"hub": {"host": "dmz-ms.example.co.jp"}},
+            "environment.hub.host: must have a first label of its own, got 'dmz-ms' again in "
+            "'dmz-ms.example.co.jp'",
+        ),
+        (
+            {"relays": [{"host": "a.x.example.jp"}, {"host": "a.y.example.jp"}]},
+            "environment.relays[1].host: must have a first label of its own, got 'a' again",
+        ),
+        (
+            {"hub": {"host": f"{'a' * 35}.example.jp"}},
+            "environment.hub.host: must have a first label of at most 34 characters, got 35 in",
+        ),
+        (
+            {"relays": [{"host": "nat-a.example.jp"}]},
+            "environment.relays[0].host: must not begin with nat-a, a NAT gateway's name",
+        ),
+        (
+            {"relays": [{"host": "a.example.jp", "place": 12}]},
+            "environment.relays[0].place: must be between 1 and 11 of its subnet's places, got 12",
+        ),
+        (
+            {"relays": [{"host": "a.example.jp", "place": 2}, {"host": "b.example.jp"}]},
+            "environment.relays[1].place: must be a place of its own, got 2 again",
+        ),
+        (
             {"outbound": "both"},
             "environment.outbound: must be relay or direct or smarthost, got 'both'",
         ),

@@ -275,6 +275,22 @@ def test_wrong_settings_and_people_are_told_at_once_before_any_resource(
         environment.build("dev", dev | {"people": "none.yaml"})
 
 
+@pytest.mark.parametrize(
+    ("stack", "sentence"),
+    [
+        ("Dev", "stack: must be 1 to 20 of a-z, 0-9 and -, beginning with a letter, got 'Dev'"),
+        ("seventeen-letters", "stack: must be at most 16 characters in ap-northeast-1, got 17"),
+    ],
+)
+def test_a_stack_s_name_must_fit_into_the_names_of_its_resources(
+    dev: dict[str, Any], stack: str, sentence: str
+) -> None:
+    raw = dev | {"region": "ap-northeast-1", "zones": ["ap-northeast-1a"]}
+    with pytest.raises(SettingsError) as caught:
+        environment.build(stack, raw)
+    assert caught.value.problems[0].startswith(sentence)
+
+
 def test_a_legacy_server_is_the_hub_s_to_know(dev: dict[str, Any]) -> None:
     legacy = [{"name": "old", "address": "172.16.0.25"}]
     recorder, outputs = run(lambda: environment.build("dev", dev | {"legacy": legacy}))
