@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -284,11 +284,22 @@ def stack_name(environment: str, name: str) -> str:
     return f"{environment}-{name}"
 
 
-def check_kind(raw: object) -> str:
-    """The kind of stack that a stack file describes; raises SettingsError for any other."""
+def check_kind(raw: object, keys: Collection[str]) -> str:
+    """The kind of stack that a stack file describes.
+
+    `keys` are all of the file's keys that are ours: `kind`, and the section of that name. Raises
+    SettingsError for any other of both.
+    """
+    problems = []
     if raw not in KINDS:
         listed = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
-        raise SettingsError([f"kind: must be {listed}, got {raw!r}"])
+        problems.append(f"kind: must be {listed}, got {raw!r}")
+    known = ["kind", *([str(raw)] if raw in KINDS else KINDS)]
+    problems += [
+        fields.unknown_key(f"gatepost:{key}", key, known) for key in keys if key not in known
+    ]
+    if problems:
+        raise SettingsError(problems)
     return str(raw)
 
 
