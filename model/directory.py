@@ -37,6 +37,11 @@ class DirectoryObject:
     text: str
 
 
+def bucket_name(stack: str, account: str, region: str) -> str:
+    """The name of an environment's bucket, which nobody else in the world has."""
+    return f"gatepost-{stack}-directory-{account}-{region}"
+
+
 def environment_owner() -> str:
     """The environment's name within the directory."""
     return "environment"

@@ -112,7 +112,10 @@ def _declare(
         user_data=ids.apply(lambda known: render.pack(document(known))),
         volumes=volumes,
         birth=turns.birth(
-            settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
+            settings.image,
+            settings.instance_type,
+            settings.administrator_key,
+            document(dict.fromkeys(volumes, "")),
         ),
         boundary=terms.boundary,
         role_tags={BRANCH: settings.name},

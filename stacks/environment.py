@@ -28,7 +28,7 @@ from model.people import People
 from model.prices import CERTIFICATES_DISK
 from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, names, terms, turns
-from stacks.common import host_output, provider
+from stacks.common import host_output, legacy, provider, settings_output
 from stacks.settings import load_environment
 from userdata import render, software
 
@@ -41,7 +41,7 @@ def build(stack: str, raw: object) -> dict[str, Any]:
 
     Raises SettingsError before anything is declared.
     """
-    settings, people = load_environment(raw)
+    settings, people = load_environment(stack, raw)
     return _Build(stack, settings, people).outputs()
 
 
@@ -53,16 +53,19 @@ class _Build:
             settings.network,
             len(settings.zones),
             [settings.relay_zone(relay) for relay in settings.relays],
+            settings.relay_places,
         )
         self.name = f"gatepost-{stack}"
         self.provider = provider(stack, settings.region, stack)
         self.opts = ResourceOptions(provider=self.provider)
         self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
         account.check_environment(stack, settings, self.provider)
+        addresses = dict(zip(settings.relay_hosts, self.plan.relays, strict=True))
+        turns.check_places(stack, settings.network, addresses, self.provider)
         existing = names.existing_zones(stack, settings, self.provider)
         caller = aws.get_caller_identity(opts=InvokeOptions(provider=self.provider))
         self.account = caller.account_id
-        self.bucket = f"{self.name}-directory-{self.account}-{settings.region}"
+        self.bucket = directory.bucket_name(stack, self.account, settings.region)
         self.network = EnvironmentNetwork(
             self.name,
             plan=self.plan,
@@ -180,13 +183,8 @@ class _Build:
             branches=str(self.settings.branches),
             hub=str(self.plan.hub),
             # A relay does not know of them, nor is it replaced for them.
-            legacy=self.legacy if role == flows.HUB else {},
+            legacy=legacy(self.settings) if role == flows.HUB else {},
         )
-
-    @property
-    def legacy(self) -> dict[str, str]:
-        """The addresses of the servers to migrate from, as text, by name."""
-        return {name: str(address) for name, address in self.settings.legacy_servers.items()}
 
     def _document(
         self,
@@ -237,6 +235,7 @@ class _Build:
         return turns.birth(
             host.image or self.settings.image,
             host.instance_type or self.settings.instance_type,
+            self.settings.administrator_key,
             document,
         )
 
@@ -363,7 +362,7 @@ class _Build:
 
     def outputs(self) -> dict[str, Any]:
         """What a person, and the acceptance checks, need to know of this environment."""
-        settings = self.settings
+        addresses = zip(self.plan.relays, self.relays, strict=True)
         relays = [
             host_output(
                 relay.host,
@@ -372,26 +371,17 @@ class _Build:
                 host.instance,
                 self.addresses[relay.host].public_ip,
             )
-            for relay, address, host in zip(
-                settings.relays, self.plan.relays, self.relays, strict=True
-            )
+            for relay, (address, host) in zip(self.settings.relays, addresses, strict=True)
         ]
-        hub = host_output(settings.hub.host, flows.HUB, str(self.plan.hub), self.hub.instance, "")
+        hub = self.settings.hub.host
         return {
-            "kind": "environment",
-            "domains": list(settings.domains),
-            "alias_domains": dict(settings.alias_domains),
-            "outbound": settings.outbound,
-            "smarthost": settings.smarthost.host if settings.smarthost else "",
-            "smarthost_port": settings.smarthost_port,
-            "network": str(settings.network),
-            "branches": str(settings.branches),
-            "branch_link": settings.branch_link,
-            "legacy": self.legacy,
-            "hosts": [*relays, hub],
+            **settings_output(self.settings),
+            "hosts": [
+                *relays,
+                host_output(hub, flows.HUB, str(self.plan.hub), self.hub.instance, ""),
+            ],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,
-            "delegated": settings.delegated,
             "name_servers": self.names.servers,
             "ds": self.names.ds,
             "records": self.names.records,

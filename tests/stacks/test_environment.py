@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,6 +274,41 @@ def test_wrong_settings_and_people_are_told_at_once_before_any_resource(
         assert part in text
     with pytest.raises(SettingsError, match=r"people: must be a YAML file.*none\.yaml"):
         environment.build("dev", dev | {"people": "none.yaml"})
+
+
+def test_nobody_is_lost_as_a_key_stands_twice(
+    dev: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
+    (tmp_path / "people.yaml").write_text(
+        "users: [a@example.jp]\n"
+        "aliases: {info@example.jp: [a@example.jp], info@example.jp: [b@example.jp]}\n"
+        "users:\n- {address: b@example.jp, hold: true, hold: false}\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        environment.build("dev", dev | {"people": "people.yaml"})
+    assert [text for text in caught.value.problems if "again" in text] == [
+        "people.yaml: line 3: must have each key once, got 'users' again",
+        "people.yaml: line 2: must have each key once, got 'info@example.jp' again",
+        "people.yaml: line 4: must have each key once, got 'hold' again",
+    ]
+    assert any("must hold postmaster@example.jp" in text for text in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("stack", "sentence"),
+    [
+        ("Dev", "stack: must be 1 to 20 of a-z, 0-9 and -, beginning with a letter, got 'Dev'"),
+        ("seventeen-letters", "stack: must be at most 16 characters in ap-northeast-1, got 17"),
+    ],
+)
+def test_a_stack_s_name_must_fit_into_the_names_of_its_resources(
+    dev: dict[str, Any], stack: str, sentence: str
+) -> None:
+    raw = dev | {"region": "ap-northeast-1", "zones": ["ap-northeast-1a"]}
+    with pytest.raises(SettingsError) as caught:
+        environment.build(stack, raw)
+    assert caught.value.problems[0].startswith(sentence)
 
 
 def test_a_legacy_server_is_the_hub_s_to_know(dev: dict[str, Any]) -> None:

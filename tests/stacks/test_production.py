@@ -1,4 +1,4 @@
-"""A full environment: several relays and zones, data volumes, the DMZ's ACL, quotas, turns."""
+"""A full environment: several relays and zones, data volumes, the DMZ's ACL, quotas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from stacks import branch, environment
 
 ROOT = Path(__file__).parents[2]
 QUOTA = "aws:servicequotas/getServiceQuota:getServiceQuota"
-INSTANCES = "aws:ec2/getInstances:getInstances"
 
 
 @pytest.fixture
@@ -206,29 +205,3 @@ def test_a_branch_s_way_out_is_a_setting(osaka: dict[str, Any]) -> None:
     way = recorder.one("ec2/route:Route", "gatepost-dev-osaka-servers-internet")
     assert way.inputs["natGatewayId"] == "gatepost-dev-osaka-nat-id"
     assert outputs["hosts"][0]["public_ip"] == ""
-
-
-def instances(births: dict[str, str]) -> Any:
-    """An account in which each host runs, born as told."""
-
-    def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        tags = asked["instanceTags"]
-        there = births.get(tags["Name"])
-        wanted = tags.get("gatepost:birth", there)
-        return {"ids": ["i-1"] if there and there == wanted else []}
-
-    return answer
-
-
-def test_of_two_relays_out_of_date_one_waits_for_the_next_up(prod: dict[str, Any]) -> None:
-    old = {"mx1.example.jp": "old", "mx2.example.jp": "old", "ms.example.jp": "old"}
-    first = build(prod, **{INSTANCES: instances(old)})
-    ignored = {
-        name: first.one("ec2/instance:Instance", f"gatepost-prod-{name}").ignore_changes
-        for name in ("mx1", "mx2", "ms")
-    }
-    assert ignored["mx1"] == ignored["ms"] == []
-    assert ignored["mx2"] == ["ami", "instanceType", "tags", "userDataBase64"]
-    new = first.one("ec2/instance:Instance", "gatepost-prod-mx1").inputs["tags"]["gatepost:birth"]
-    then = build(prod, **{INSTANCES: instances(old | {"mx1.example.jp": new})})
-    assert then.one("ec2/instance:Instance", "gatepost-prod-mx2").ignore_changes == []

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from recording import Recorder, run
 
+from model import hosts
 from model.fields import SettingsError
 from stacks import environment
 from userdata import render
@@ -24,8 +25,16 @@ WRONG: dict[str, list[Any]] = {
     "network": ["10.0.0.0/8", "8.8.0.0/16", "10.1.0.0/24", 7],
     "branches": ["8.8.0.0/16", "192.168.0.0/30"],
     "domains": [[], ["EXAMPLE.jp"], ["example.jp", "example.jp"]],
-    "relays": [[], [{"host": "a.example.jp"}] * 2, [{"host": "a.example.org"}], [{"hots": 1}]],
-    "hub": [{"host": "EXAMPLE"}, {}, None],
+    "relays": [
+        [],
+        [{"host": "a.example.jp"}] * 2,
+        [{"host": f"a.{site}.{domain}"} for site in "xy" for domain in DOMAINS],
+        [{"host": f"{'x' * 35}.{domain}"} for domain in DOMAINS],
+        [{"host": f"nat-a.{domain}"} for domain in DOMAINS],
+        [{"host": "a.example.org"}],
+        [{"hots": 1}],
+    ],
+    "hub": [{"host": "mx0.example.org"}, {"host": f"{'x' * 63}.jp"}, {"host": "EXAMPLE"}, {}, None],
     "disks": [{"queue": 0}, {"spool": 8}],
     "colour": ["red"],
 }
@@ -38,6 +47,7 @@ def stack_files(draw: st.DrawFn) -> dict[str, Any]:
     zones = list(ZONES[: draw(st.integers(1, 3))])
     relay = st.fixed_dictionaries({}, optional={"zone": st.sampled_from(zones)})
     relays = draw(st.lists(relay, min_size=1, max_size=4))
+    label = "x" * draw(st.integers(1, hosts.LABEL_LENGTH))
     raw: dict[str, Any] = {
         "region": "us-east-1",
         "zones": zones,
@@ -46,7 +56,7 @@ def stack_files(draw: st.DrawFn) -> dict[str, Any]:
         "nat": draw(st.sampled_from(["one", "per-zone"])),
         "domains": domains,
         "relays": [{"host": f"mx{i}.{domains[0]}", **each} for i, each in enumerate(relays)],
-        "hub": {"host": f"{'x' * draw(st.integers(1, 63))}.{draw(st.sampled_from(DOMAINS))}"},
+        "hub": {"host": f"{label}.{draw(st.sampled_from(DOMAINS))}"},
         "forwarding": draw(st.sampled_from(["none", "srs"])),
         "outbound": draw(st.sampled_from(["relay", "direct", "smarthost"])),
         "smarthost": {"host": "smtp.example.net", "port": draw(st.sampled_from([25, 587, 2587]))},
