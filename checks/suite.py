@@ -38,13 +38,15 @@ class Verdict:
 class Scene:
     """What the checks ask again and again of one deployment: who is who.
 
-    `limit` is how long (seconds) a check waits for mail, a queue or a service.
+    `limit` is how long (seconds) a check waits for mail, a queue or a service. `followed` are the
+    messages, by word, of which each address should have one copy and keep one.
     """
 
     def __init__(self, deployment: Deployment, *, limit: float = LIMIT) -> None:
         self.deployment = deployment
         self.limit = limit
         self.run = deployment.run
+        self.followed: dict[str, list[str]] = {}
 
     @cached_property
     def hosts(self) -> list[MailHost]:
