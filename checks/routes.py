@@ -23,6 +23,7 @@ def checks(scene: Scene) -> list[Check]:
         branch_outbound,
         alias,
         equal_local_parts,
+        *([other_branches] if len(scene.branches) > 1 else []),
     ]
 
 
@@ -152,3 +153,17 @@ def equal_local_parts(scene: Scene) -> str:
     ):
         follow(scene, sender, f"a@{sender.domain}", address, hops)
     return f"taro and jiro of {first} and of {second}: four mailboxes, one copy each"
+
+
+def other_branches(scene: Scene) -> str:
+    """every other branch hands over to the hub, and the hub to its people"""
+    domain, count = scene.domains[0], 0
+    for branch in scene.branches:
+        if branch == scene.branch:
+            continue
+        follow(scene, branch, f"jiro@{domain}", f"hanako@{domain}", [branch.name, scene.hub.name])
+        count += 1
+        for person in scene.residents(branch)[:1]:
+            follow(scene, scene.hub, f"taro@{domain}", person, [scene.hub.name, branch.name])
+            count += 1
+    return f"{count} messages, {len(scene.branches) - 1} more branches"

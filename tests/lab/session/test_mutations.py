@@ -83,7 +83,7 @@ def postfix(scene: Scene, host: str, name: str, value: str) -> Generator[None]:
             "unknown_relay_recipient_reject_code",
             "550",
             edge.behind_the_edge,
-            ("the branch should say 450, said '550",),
+            ("ms2.example.jp should say 450, said '550",),
         ),
         (
             "relay",
