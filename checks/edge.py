@@ -90,9 +90,9 @@ def behind_the_edge(scene: Scene) -> str:
     outside = f"a@{scene.outside[0].domain}"
     reply = _from_our_own(scene, scene.relay, scene.hub, outside, recipient)
     expect(reply.startswith("450 4.1.1 "), f"the hub should say 450 to the relay, said {reply!r}")
-    if scene.branch:
-        reply = _from_our_own(scene, scene.hub, scene.branch, outside, recipient)
-        expect(reply.startswith("450 4.1.1 "), f"the branch should say 450, said {reply!r}")
+    for branch in scene.branches:
+        reply = _from_our_own(scene, scene.hub, branch, outside, recipient)
+        expect(reply.startswith("450 4.1.1 "), f"{branch.name} should say 450, said {reply!r}")
     return "450 from every host behind the edge"
 
 

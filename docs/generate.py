@@ -41,7 +41,8 @@ def firewall_page() -> str:
         "# The firewall\n\nGenerated from `model/flows.py` and `model/acl.py` by"
         " `docs/generate.py`. What is not in a table does not pass; replies pass by the groups'"
         " state. The check *a probe of every pair of hosts equals the table of flows* compares"
-        " this with real packets.\n",
+        " this with real packets, *the rules that AWS has are those of the tables, no more and no"
+        " fewer* with what the account holds.\n",
         "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
         *(_difference(outbound=outbound) for outbound in ("direct", "smarthost")),
         "With a server from which the company migrates (`legacy`) there is also the following; from"

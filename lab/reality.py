@@ -96,6 +96,11 @@ class Reality:
         process = self.holder.popen(INTERNET, control.command(options), env=environment)
         self._await_internet(process.alive)
 
+    def read(self) -> World:
+        """AWS as it is now."""
+        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
+        return read_world(boto3.Session(region_name=self.region), self.region)
+
     def follow(self, *, baked: bool) -> None:
         """Make network, volumes and machines those of AWS's state, and wait until they are.
 
@@ -104,8 +109,7 @@ class Reality:
         and attached to the next when that boots. With `baked` a new machine has the packages of
         its user data in its image.
         """
-        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
-        world = read_world(boto3.Session(region_name=self.region), self.region)
+        world = self.read()
         self._shut_down(world)
         volumes.release(self.holder, world)
         volumes.provide(self.holder, world)

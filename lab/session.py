@@ -96,6 +96,10 @@ class Lab:
         """AWS as it was at the last deployment."""
         return from_json(self._file_of_running("world.json"))
 
+    def read(self) -> World:
+        """AWS as it is now; the lab may not have followed it yet."""
+        return self._reality(self.holder, self.record).read()
+
     def _file_of_running(self, name: str) -> str:
         return (self.holder.state / name).read_text()
 

@@ -84,6 +84,11 @@ def test_each_hop_takes_more_than_any_hop_before_it(settings: Environment) -> No
                 assert limit(cleanup) == limit(options)
 
 
+@pytest.mark.parametrize("role", ["relay", "hub", "branch"])
+def test_no_host_waits_long_for_one_that_is_silent(settings: Environment, role: str) -> None:
+    assert parameters(render.main_cf(hosts(settings)[role]))["smtp_connect_timeout"] == "10s"
+
+
 def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Environment) -> None:
     host = hosts(settings)["relay"]
     assert parameters(render.main_cf(host))["mynetworks"] == "127.0.0.0/8"

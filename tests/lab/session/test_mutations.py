@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
-from checks import edge, firewall, logs, routes, vectors
+from checks import edge, fences, firewall, logs, routes, vectors
 from checks.ready import wait_ready
 from checks.suite import Check, Scene
 from lab.reality import aws_environment
@@ -83,7 +83,7 @@ def postfix(scene: Scene, host: str, name: str, value: str) -> Generator[None]:
             "unknown_relay_recipient_reject_code",
             "550",
             edge.behind_the_edge,
-            ("the branch should say 450, said '550",),
+            ("ms2.example.jp should say 450, said '550",),
         ),
         (
             "relay",
@@ -176,6 +176,25 @@ def test_a_port_too_many_is_noticed(
         ec2.revoke_security_group_ingress(**open_port)
         bench.lab.follow()
     assert declared(bench.lab.world) == declared(before)
+
+
+@pytest.mark.parametrize("port", [40001, 8080])
+def test_a_rule_that_no_probe_meets_is_named(
+    bench: Bench, scene: Scene, ec2: Any, port: int
+) -> None:
+    """The one is for a port that no probe tries, the other is hidden by the DMZ's network ACL."""
+    peers = [{"CidrIp": str(ANYWHERE)}]
+    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": peers}
+    open_port = {"GroupId": group(bench.lab.world, "dev-relay"), "IpPermissions": [permission]}
+    ec2.authorize_security_group_ingress(**open_port)
+    try:
+        assert finding(fences.rules, scene) == (
+            f"1 differ: dev: sg gatepost-dev-relay ingress tcp {port} from {ANYWHERE}: "
+            "not in the table"
+        )
+    finally:
+        ec2.revoke_security_group_ingress(**open_port)
+    assert finding(fences.rules, scene) == ""
 
 
 def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
