@@ -77,7 +77,7 @@ _AT_MOST: dict[tuple[str, str], set[Service]] = {
     (flows.RELAY, flows.HUB): {("tcp", 25)},
     (flows.RELAY, flows.BRANCH): set(),
     (flows.RELAY, flows.INTERNET): {
-        *(("tcp", port) for port in (25, 53, 80, 443)),
+        *(("tcp", port) for port in (25, 53, 443)),
         ("udp", 53),
     },
     (flows.HUB, flows.RELAY): {("tcp", 25), ("tcp", 443), ("tcp", 10025)},
@@ -85,7 +85,7 @@ _AT_MOST: dict[tuple[str, str], set[Service]] = {
     (flows.BRANCH, flows.RELAY): {("tcp", 443)},
     (flows.BRANCH, flows.HUB): {("tcp", 25)},
     (flows.BRANCH, flows.BRANCH): set(),
-    (flows.BRANCH, flows.INTERNET): {("tcp", 80), ("tcp", 443)},
+    (flows.BRANCH, flows.INTERNET): {("tcp", 443)},
     (flows.SHELL, flows.RELAY): {("tcp", 22)},
     (flows.SHELL, flows.HUB): {("tcp", 22)},
     (flows.SHELL, flows.BRANCH): {("tcp", 22)},

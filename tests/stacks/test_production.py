@@ -143,7 +143,7 @@ def test_what_holds_data_or_a_name_is_protected(prod: dict[str, Any]) -> None:
         ({}, 0, "quota VPCs per Region: must be at least 1"),
         ({}, 0, "--service-code vpc --quota-code L-A4707A72"),
         ({}, 3, "quota rules per security group and direction: must be at least"),
-        ({}, 9, "quota rules per network ACL and direction: must be at least 10"),
+        ({}, 8, "quota rules per network ACL and direction: must be at least 9"),
         ({}, 0, "quota NAT gateways per availability zone: must be at least 1"),
     ],
 )
