@@ -70,7 +70,7 @@ def _connect_all(
         return dict(zip(wanted, found, strict=True))
 
 
-_WEB: set[Service] = {("tcp", 80), ("tcp", 443)}
+_WEB: set[Service] = {("tcp", 443)}
 _NAMES: set[Service] = {("tcp", 53), ("udp", 53)}
 _AT_MOST: dict[tuple[str, str], set[Service]] = {
     (flows.INTERNET, flows.RELAY): {("tcp", 25), ("tcp", 443)},

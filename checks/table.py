@@ -106,12 +106,14 @@ class Table:
         )
 
     def _crosses(self, source: Party, target: Party, service: Service) -> bool:
-        """Whether the DMZ's ACL lets a relay's connection out: nothing but mail goes inwards.
+        """Whether the DMZ's ACL lets a relay's connection out: nothing but mail for the hub goes
+        inwards.
 
         It matters between relays alone, whose groups take each other for anybody on the Internet;
         within one subnet no ACL is asked.
         """
-        if source.role != flows.RELAY or service == ("tcp", ports.SMTP):
+        mail_inside = target.role == flows.HUB and service == ("tcp", ports.SMTP)
+        if source.role != flows.RELAY or mail_inside:
             return True
         ends = [IPv4Address(party.private) for party in (source, target)]
         return any(all(end in subnet for end in ends) for subnet in self.dmz)

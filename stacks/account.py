@@ -11,7 +11,6 @@ from pulumi import InvokeOptions
 
 from components.tags import STACK
 from model import acl, flows, prices, quotas
-from model.addressing import environment_plan
 from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
@@ -23,8 +22,7 @@ AVAILABLE = {"name": "state", "values": ["available", "pending"]}
 
 def check_environment(stack: str, settings: Environment, provider: aws.Provider) -> None:
     """Raise SettingsError if a quota does not suffice; tell the fixed cost in the log."""
-    plan = environment_plan(settings.network, len(settings.zones), [])
-    rules = acl.dmz_acl(settings.network, settings.branches, plan.zones[0].private)
+    rules = acl.dmz_acl(settings.outbound, settings.network, settings.branches)
     firewall = flows.environment_firewall(
         settings.outbound, settings.branches, settings.smarthost_port, settings.legacy_servers
     )

@@ -121,7 +121,7 @@ class _Build:
             f"{self.name}-dmz",
             vpc_id=vpc_id,
             subnets=dmz,
-            rules=acl.dmz_acl(settings.network, settings.branches, self.plan.zones[0].private),
+            rules=acl.dmz_acl(settings.outbound, settings.network, settings.branches),
             opts=self.opts,
         )
         return [*groups.rules, *fence.ready]

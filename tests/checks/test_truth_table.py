@@ -19,8 +19,8 @@ ALWAYS = {
     (RELAY, HUB_IN, 25),
     (HUB, BRANCH_IN, 25),
     (BRANCH, HUB_IN, 25),
-    *((RELAY, net, port) for net in (NET1, NET2) for port in (53, 80, 443)),
-    *((host, net, port) for host in (HUB, BRANCH) for net in (NET1, NET2) for port in (80, 443)),
+    *((RELAY, net, port) for net in (NET1, NET2) for port in (53, 443)),
+    *((host, net, 443) for host in (HUB, BRANCH) for net in (NET1, NET2)),
     # Whoever may fetch packages may fetch a relay's policies.
     *((host, RELAY_OUT, 443) for host in (HUB, BRANCH)),
     (HUB, RELAY_IN, 443),

@@ -209,7 +209,7 @@ def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
     ec2.delete_route(**place)
     try:
         bench.lab.follow()
-        assert f"ms.example.jp → {OUTSIDER} tcp 80 should pass" in finding(firewall.matrix, scene)
+        assert f"ms.example.jp → {OUTSIDER} tcp 443 should pass" in finding(firewall.matrix, scene)
     finally:
         ec2.create_route(**place, NatGatewayId=lost.target)
         bench.lab.follow()
