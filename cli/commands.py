@@ -18,6 +18,7 @@ from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.faults import Faults
 from lab.reality import aws_environment
 from lab.session import Lab, Says
 from lab.stackfile import family
@@ -43,7 +44,8 @@ def main_job(arguments: argparse.Namespace) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
-    results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
+    faults = Faults(undelegated=arguments.undelegated)
+    results = lab.up(arguments.stacks or family(PROJECT, DEFAULT), faults=faults)
     try:
         _await_mail(lab, progress)
     except Failed:
