@@ -96,9 +96,9 @@ def _of_acls(scene: Scene, fences: Fences) -> Iterator[str]:
             cidr=str(rule.cidr),
         )
         for rule in acl.dmz_acl(
+            scene.outbound,
             IPv4Network(environment["network"]),
             IPv4Network(environment["branches"]),
-            plan[0].private,
         )
     ]
     dmz = {str(zone.dmz) for zone in plan}

@@ -18,6 +18,7 @@ from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.faults import Faults
 from lab.host import search_path
 from lab.reality import aws_environment
 from lab.session import Lab, Says
@@ -45,8 +46,9 @@ def main_job(arguments: argparse.Namespace) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
+    faults = Faults(undelegated=arguments.undelegated)
     with lab.claimed():
-        results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
+        results = lab.up(arguments.stacks or family(PROJECT, DEFAULT), faults=faults)
         try:
             _await_mail(lab, progress)
         except Failed:

@@ -112,6 +112,13 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
         "whether the smarthost takes bounces; Amazon SES does not",
     )
     kind.add_argument("switch", choices=["refused", "accepted"])
+    kind = _kind(
+        kinds,
+        "undelegated",
+        lambda _lab, faults, arguments: replace(faults, undelegated=arguments.switch == ON),
+        "the registrar has delegated no zone yet (also: `gatepost lab up --undelegated`)",
+    )
+    kind.add_argument("switch", choices=[ON, OFF])
     _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
     return fault
 

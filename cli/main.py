@@ -118,6 +118,11 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     up = commands_of.add_parser("up", help="deploy and boot, stay up (default: dev, its branches)")
     up.set_defaults(run=commands.up)
     up.add_argument("stacks", nargs="*", metavar="STACK")
+    up.add_argument(
+        "--undelegated",
+        action="store_true",
+        help="as a new domain begins: found by nobody until `gatepost lab fault undelegated off`",
+    )
     apply = commands_of.add_parser("apply", help="deploy again after an edit; boot what changed")
     apply.set_defaults(run=commands.apply)
     apply.add_argument("stacks", nargs="*", metavar="STACK")

@@ -17,7 +17,7 @@ from lab.builds import Builds
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
-from lab.faults import Faults, faults_file, read_faults
+from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
 from lab.host import require_host
 from lab.internet import plan
@@ -112,15 +112,25 @@ class Lab:
         """The images that stack files name, for the emulator to let launch."""
         return self.state / "images.json"
 
-    def up(self, stacks: list[str], *, tied: bool = False, baked: bool = True) -> list[Result]:
+    def up(
+        self,
+        stacks: list[str],
+        *,
+        tied: bool = False,
+        baked: bool = True,
+        faults: Faults = SOUND,
+    ) -> list[Result]:
         """Deploy the stacks and boot their machines; on any failure everything is taken down.
 
         `tied` ends the lab with the calling thread. Without `baked` machines start from an image
-        that lacks the packages of their user data, and install them.
+        that lacks the packages of their user data, and install them. `faults` are there from the
+        beginning.
         """
         with self.claimed():
             where = region(self.project, stacks)
             self._clear()
+            if faults != SOUND:
+                write_faults(faults, faults_file(self.state))
             try:
                 return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
             except BaseException:
@@ -257,6 +267,7 @@ class Lab:
         port_file = self.state / "emulator.port"
         command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
         command += ["--images-file", str(self._images_file)]
+        command += ["--faults-file", str(faults_file(self.state))]
         process = holder.popen("emulator", command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():

@@ -68,7 +68,7 @@ class Internet:
         mail = self._mail = Mail(self._authority, self._processes, world.region)
         for host in MACHINES:
             self._boot(host, mail)
-        self._names.apply(world, mail.zones(faults))
+        self._names.apply(world, mail.zones(faults), registered=not faults.undelegated)
         if self._knot.process is not None:
             self._processes.watch("knotd", self._knot.process, self._processes.log("names-knot"))
         self._serve_mirror()
@@ -88,7 +88,9 @@ class Internet:
         """
         assert self._mail is not None
         # Remembered until all have forgotten, should one of them fail half-way.
-        self._outdated |= self._names.apply(world, self._mail.zones(faults))
+        self._outdated |= self._names.apply(
+            world, self._mail.zones(faults), registered=not faults.undelegated
+        )
         for resolver in self._mail_resolvers:
             resolver.apply({}, forget=self._outdated)
         self._apply_vpcs(world, forget=self._outdated)

@@ -38,7 +38,7 @@ def world() -> World:
     found = guarded()
     used = {f"sg-{MAIN}-{role}" for role in ("relay", "hub", "shell")}
     used |= {f"sg-{BRANCH}-{role}" for role in ("branch", "shell")}
-    table = dmz_acl(IPv4Network("10.0.0.0/16"), BRANCHES, IPv4Network("10.0.11.0/24"))
+    table = dmz_acl("relay", IPv4Network("10.0.0.0/16"), BRANCHES)
     entries = (
         acl_rule(
             each.number,

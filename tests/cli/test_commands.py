@@ -15,6 +15,7 @@ import pytest
 from checks.suite import Failed, Verdict
 from cli import commands
 from cli.main import main
+from lab.faults import SOUND, Faults
 from lab.host import search_path
 from lab.hosts import HostStatus
 
@@ -37,9 +38,10 @@ class Lab:
         yield
         self.is_claimed = False
 
-    def up(self, stacks: list[str], *, tied: bool = False) -> list[Any]:
+    def up(self, stacks: list[str], *, tied: bool = False, faults: Faults = SOUND) -> list[Any]:
         assert self.is_claimed
         self.done.append(("up", stacks, tied))
+        self.faults = faults
         return []
 
     def down(self) -> None:
@@ -121,6 +123,18 @@ def test_a_lab_that_takes_no_mail_stays_unless_interrupted(
     monkeypatch.setattr(commands, "wait_ready", wait_ready)
     assert main(["lab", "up", "dev"]) == status
     assert lab.done == [("up", ["dev"], False), *after]
+
+
+@pytest.mark.parametrize("words", [[], ["--undelegated"]])
+def test_a_lab_may_begin_with_a_domain_that_nobody_delegates(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def wait_ready(_twin: Any) -> None:
+        raise Failed("no mail service on ms")
+
+    monkeypatch.setattr(commands, "wait_ready", wait_ready)
+    main(["lab", "up", *words, "dev"])
+    assert lab.faults == Faults(undelegated=bool(words))
 
 
 @pytest.mark.parametrize(("verdicts", "status"), [([GOOD], 0), ([GOOD, BAD], 1)])

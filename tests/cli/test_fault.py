@@ -59,6 +59,7 @@ def hub() -> Instance:
         ("listed 192.0.2.10 on", Faults(listed=("192.0.2.10",))),
         ("certificate internet2 wrong", Faults(wrong_certificate=("internet2",))),
         ("null-sender refused", Faults(null_sender_refused=True)),
+        ("undelegated on", Faults(undelegated=True)),
     ],
 )
 def test_each_fault_is_made_and_mended(

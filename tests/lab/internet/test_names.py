@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lab.faults import SOUND, Faults
 from lab.internet.control import InternetError
 from lab.internet.hosts import exec_argv
 from lab.internet.plan import CLOUD, INTERNET, MIRROR, NAMES
@@ -185,3 +186,19 @@ def test_a_vpc_that_goes_takes_its_resolver_along(internet: SmallInternet) -> No
         internet.apply(world)
     answer = internet.dig(OTHER_VPC.id, resolver_address(OTHER_VPC), "mx1.example.jp")
     assert RELAY_ADDRESS in answer.stdout
+
+
+def test_an_undelegated_zone_is_found_by_nobody_until_the_registrar_acts(
+    internet: SmallInternet,
+) -> None:
+    def asked() -> list[str]:
+        inside = internet.dig(VPC.id, resolver_address(VPC), "mx1.example.jp", "A").stdout
+        return [inside, internet.at("internet", "dig", "mx1.example.jp", "A").stdout]
+
+    assert all(RELAY_ADDRESS in answer for answer in asked())
+    try:
+        internet.fault(Faults(undelegated=True))
+        assert all("status: NXDOMAIN" in answer for answer in asked())
+    finally:
+        internet.fault(SOUND)
+    assert all(RELAY_ADDRESS in answer for answer in asked())
