@@ -31,7 +31,9 @@ class Faults:
     `all`: so EC2 treats an account until asked not to (EC2 User Guide, "Restriction on email sent
     using port 25"). `nat_idle` in seconds. `listed` are the addresses that the blocklist lists.
     `wrong_certificate` holds the outside mail hosts that show one that nobody should accept. With
-    `null_sender_refused` the smarthost takes no bounces, as Amazon SES does.
+    `null_sender_refused` the smarthost takes no bounces, as Amazon SES does. With `dns_remembered`
+    the outside hosts' resolvers keep what they know for its TTL, as anyone's do, when the DNS
+    changes; a lab that is in a hurry has them forget it at once.
     """
 
     port_25: tuple[str, ...] = ()
@@ -40,6 +42,7 @@ class Faults:
     listed: tuple[str, ...] = ()
     wrong_certificate: tuple[str, ...] = ()
     null_sender_refused: bool = False
+    dns_remembered: bool = False
 
     def __post_init__(self) -> None:
         """Raises FaultError if a value means nothing."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from model import fields
 from model.fields import setting
+from model.outbound import DIRECT, RELAY
 from model.people import address
 
 OUTBOUND_LABEL = "out"
@@ -109,6 +110,12 @@ class Dns:
         "policies of services that send under our domains, `include` in SPF; with a smarthost "
         "required, `[]` if it sends under an envelope domain of its own",
         default=None,
+    )
+    also_leaves_by: tuple[str, ...] = setting(
+        fields.several(fields.one_of(RELAY, DIRECT), 0, 2),
+        "modes whose exits SPF, addresses and reverse names hold beside those of `outbound`: for "
+        "the time around a change of it (docs/operations.md)",
+        default=(),
     )
     dkim: dict[str, str] = setting(
         fields.mapping(SELECTOR, DKIM, 10),

@@ -23,6 +23,7 @@ SOME = Faults(
     listed=("192.0.2.10",),
     wrong_certificate=("internet",),
     null_sender_refused=True,
+    dns_remembered=True,
 )
 
 
