@@ -270,12 +270,16 @@ _IMPERSONATION = [
         "<{user}.>",
         "<postmaster@{relay}>",
         "<root@{hub}>",
+        "<news@mail.{domain}>",
+        "<a@b.c.{second}>",
+        "<a@out.{domain}.>",
     ),
     *_senders("own sender", "550 5.1.8 ", "<a@[{public}]>", "<a@[{private}]>"),
     *_senders(
         "own sender", UNQUALIFIED, "<taro>", "<MAILER-DAEMON>", "<nobody%{domain}>", "<{domain}!b>"
     ),
     *_greetings(OURS, "EHLO {domain}", "HELO {relay}", "EHLO {hub}", "EHLO {domain}."),
+    *_greetings(OURS, "EHLO mail.{domain}", "HELO b.c.{second}", "EHLO out.{domain}."),
     *_greetings(OURS, "EHLO [{public}]", "EHLO {public}"),
     *_greetings("501 5.5.2 ", "EHLO -bad-", "EHLO a b", "EHLO <script>"),
     Vector(group="greeting", steps=((SAY, "EHLO"),), refused="501 "),

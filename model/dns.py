@@ -184,7 +184,7 @@ def _domain_entries(
 def _dmarc(settings: Environment) -> str:
     dmarc = settings.dns.dmarc
     reports = [f"rua=mailto:{dmarc.reports}"] if dmarc.reports else []
-    return "; ".join(["v=DMARC1", f"p={dmarc.policy}", "sp=reject", *reports])
+    return "; ".join(["v=DMARC1", f"p={dmarc.policy}", f"sp={dmarc.subdomains}", *reports])
 
 
 def _policy_entries(

@@ -43,6 +43,8 @@ KEY_DIGEST = fields.matching(
     r"[0-9a-f]{64}", "the SHA-256 of a public key (SubjectPublicKeyInfo) in lower case hexadecimal"
 )
 
+DMARC_POLICIES = ("none", "quarantine", "reject")
+
 SPF_LOOKUPS = 10
 """The most terms of an SPF policy that need a look-up, those within includes counted as well
 (RFC 7208 section 4.6.4)."""
@@ -64,9 +66,14 @@ class Dmarc:
     """What receivers do with mail that is neither by SPF nor by DKIM our own (RFC 7489)."""
 
     policy: str = setting(
-        fields.one_of("none", "quarantine", "reject"),
-        "for mail of the domains themselves; names below them never send, so `sp` is reject",
+        fields.one_of(*DMARC_POLICIES),
+        "for mail of the domains themselves",
         default="quarantine",
+    )
+    subdomains: str = setting(
+        fields.one_of(*DMARC_POLICIES),
+        "for mail of the names below them (`sp`): hosts of our own never send under those",
+        default="reject",
     )
     reports: str = setting(
         address, "who gets the daily aggregate reports (`rua`); without it nobody", default=""

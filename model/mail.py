@@ -57,9 +57,9 @@ class Postfix:
     hidden: tuple[str, ...] = ()
     """Names of inside hosts that this host knows and that bounces must not tell."""
     own_names: tuple[str, ...] = ()
-    """Names by which no stranger may greet, and in which none may have its sender."""
+    """Names, with all below them, by which no stranger may greet or have its sender."""
     senders_outside: tuple[str, ...] = ()
-    """Networks of strangers who may have their sender there."""
+    """Networks of strangers who may."""
     blocklists: tuple[str, ...] = ()
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
@@ -155,13 +155,8 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         domains=settings.every_domain,
         exit=not by_hub,
         hidden=(settings.hub.host,),
-        own_names=(
-            *settings.every_domain,
-            # Not the other relays: one more of them must leave this one as it is.
-            host,
-            settings.hub.host,
-            outbound_name(settings.domains[0]),
-        ),
+        # Relays lie within the primary domain, the hub may be elsewhere.
+        own_names=(*settings.every_domain, settings.hub.host),
         senders_outside=tuple(str(network) for network in settings.senders_outside),
         blocklists=settings.blocklists,
         port25_probes=settings.port25_probes,

@@ -181,14 +181,14 @@ def test_policies_say_what_is_set(settings: Any) -> None:
     told = table(
         settings(
             dns={
-                "dmarc": {"policy": "reject", "reports": "d@example.jp"},
+                "dmarc": {"policy": "reject", "subdomains": "none", "reports": "d@example.jp"},
                 "tls_reports": "t@example.jp",
                 "caa": {"issuers": ["a.example"], "reports": "c@example.jp"},
             }
         )
     )
     assert told["_dmarc.example.co.jp", "TXT"] == (
-        "v=DMARC1; p=reject; sp=reject; rua=mailto:d@example.jp",
+        "v=DMARC1; p=reject; sp=none; rua=mailto:d@example.jp",
     )
     assert told["_smtp._tls.example.jp", "TXT"] == ("v=TLSRPTv1; rua=mailto:t@example.jp",)
     assert told["example.jp", "CAA"] == ('0 issue "a.example"', '0 iodef "mailto:c@example.jp"')
