@@ -130,13 +130,19 @@ def test_only_branches_may_send_to_anywhere_by_the_hub(settings: Environment) ->
 
 
 def test_servers_to_migrate_from_are_known_by_address(dev: dict[str, Any]) -> None:
-    old = {"legacy": [{"name": "old", "address": "10.9.0.5"}]}
+    addresses = {"old": "10.9.0.5", "hosted": "203.0.113.9"}
+    old = {"legacy": [{"name": name, "address": each} for name, each in addresses.items()]}
     settings = Environment(**read_environment(dev | old)[0])
     hub = mail.hub(settings, RELAYS)
-    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5"
+    # Who comes from the Internet does not come to the hub.
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5/32"
     way = services(render.postfix_files(hub)["master.cf"])["legacy smtp"]
     assert way["smtp_tls_security_level"] == "may"
     assert "smtp_tls_chain_files" not in way
+    hosted = Environment(**read_environment(dev | {"legacy": old["legacy"][1:]})[0])
+    hub = mail.hub(hosted, RELAYS)
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8"
+    assert "legacy smtp" in services(render.postfix_files(hub)["master.cf"])
 
 
 def test_the_synchroniser_is_told_its_peers(settings: Environment) -> None:
