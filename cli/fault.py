@@ -75,7 +75,7 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     """The command and its own commands; `run` gets the lab and calls `show` or `change`."""
     fault = commands.add_parser(
         "fault",
-        help="break something on purpose: port 25, the NAT gateway, a blocklist, a certificate",
+        help="break something on purpose: port 25, the NAT gateway, a blocklist, a certificate, …",
         description="Without a command: what is broken. Stays until mended, or `down`.",
     )
     fault.set_defaults(run=run, act=show)
@@ -119,6 +119,15 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
         "the registrar has delegated no zone yet (also: `gatepost lab up --undelegated`)",
     )
     kind.add_argument("switch", choices=[ON, OFF])
+    kind = _kind(
+        kinds,
+        "dns",
+        lambda _lab, faults, arguments: replace(
+            faults, dns_remembered=arguments.switch == "remembered"
+        ),
+        "whether outside resolvers keep what they know for its TTL when the DNS changes",
+    )
+    kind.add_argument("switch", choices=["remembered", "forgotten"])
     _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
     return fault
 

@@ -69,9 +69,9 @@ class Zones(ComponentResource):
             opts=ResourceOptions(parent=self, depends_on=[owner] if owner else []),
         )
 
-    def reverse(self, label: str, address: aws.ec2.Eip, host: str) -> None:
+    def reverse(self, label: str, address: aws.ec2.Eip, host: str) -> aws.ec2.EipDomainName:
         """Give an Elastic IP the reverse name `host`, whose A record must be there first."""
-        aws.ec2.EipDomainName(
+        return aws.ec2.EipDomainName(
             f"{self.name}-{label}",
             allocation_id=address.allocation_id,
             domain_name=host,

@@ -32,7 +32,9 @@ class Faults:
     using port 25"). `nat_idle` in seconds. `listed` are the addresses that the blocklist lists.
     `wrong_certificate` holds the outside mail hosts that show one that nobody should accept. With
     `null_sender_refused` the smarthost takes no bounces, as Amazon SES does. While `undelegated`
-    the registrar has delegated none of the account's zones: nobody on the Internet finds them.
+    the registrar has delegated none of the account's zones: nobody on the Internet finds them. With
+    `dns_remembered` the outside hosts' resolvers keep what they know for its TTL, as anyone's do,
+    when the DNS changes; a lab that is in a hurry has them forget it at once.
     """
 
     port_25: tuple[str, ...] = ()
@@ -42,6 +44,7 @@ class Faults:
     wrong_certificate: tuple[str, ...] = ()
     null_sender_refused: bool = False
     undelegated: bool = False
+    dns_remembered: bool = False
 
     def __post_init__(self) -> None:
         """Raises FaultError if a value means nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -110,6 +110,7 @@ class Reality:
         its user data in its image.
         """
         world = self.read()
+        self._rename(world)
         self._shut_down(world)
         volumes.release(self.holder, world)
         volumes.provide(self.holder, world)
@@ -117,7 +118,7 @@ class Reality:
         debs = {image.debs for image in layers.values() if image.debs}
         build_repository(self._mirror, self.images.package_sources(), sorted(debs))
         self.phase("building the network")
-        self._build_network(world)
+        self._take_up(world)
         self._serve()
         base = self.images.base()
         fresh = [item for item in world.instances if boot.find(self.holder, item.id) is None]
@@ -132,9 +133,16 @@ class Reality:
     def break_on_purpose(self, faults: Faults) -> None:
         """Make these faults, and no others, and wait until they are in force."""
         write_faults(faults, faults_file(self.state))
-        self._build_network(self.world)
-        internet = self.holder.process(INTERNET)
-        self._await_internet(lambda: internet is not None and internet.alive())
+        self._take_up(self.world)
+
+    def _rename(self, world: World) -> None:
+        """Have the Internet see the new names while the old machines still run and send.
+
+        Route 53 waits for no machine, so this is the worst that a deployment's order may bring.
+        """
+        old = self.world
+        if old.instances and (old.zones, old.pointers) != (world.zones, world.pointers):
+            self._take_up(replace(old, zones=world.zones, pointers=world.pointers))
 
     def _shut_down(self, world: World) -> None:
         """End machines as EC2 does; with a terminated instance its root volume goes.
@@ -152,6 +160,12 @@ class Reality:
             if instance_id not in kept:
                 boot.terminate(self.holder, instance_id)
 
+    def _take_up(self, world: World) -> None:
+        """Make network and Internet those of the world and of the faults."""
+        self._build_network(world)
+        internet = self.holder.process(INTERNET)
+        self._await_internet(lambda: internet is not None and internet.alive())
+
     def _build_network(self, world: World) -> None:
         new = self._world_file.with_suffix(".new")
         new.write_text(to_json(world))
@@ -160,12 +174,10 @@ class Reality:
         new.replace(self._world_file)
 
     def _serve(self) -> None:
-        """Let the Internet, metadata and DHCP take up the new world."""
-        internet = self.holder.process(INTERNET)
+        """Let metadata and DHCP take up the new world."""
         if self.holder.process(SERVICES) is None:
             environment = aws_environment(self.region, self.endpoint)
             start_services(self.holder, self._world_file, environment)
-        self._await_internet(lambda: internet is not None and internet.alive())
         wait_serving(self.holder, self._world_file, SERVICE_LIMIT)
 
     def _await_internet(self, alive: Callable[[], bool]) -> None:

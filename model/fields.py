@@ -250,7 +250,7 @@ def network(shortest: int, longest: int, *, private: bool = True) -> Kind:
 def private_address(raw: Any) -> ipaddress.IPv4Address:
     """A private IPv4 address (RFC 1918)."""
     found = _address(raw)
-    if not any(found in block for block in PRIVATE):
+    if not is_private(found):
         raise ValueError(f"must be private address space (RFC 1918), got {found}")
     return found
 
@@ -258,7 +258,7 @@ def private_address(raw: Any) -> ipaddress.IPv4Address:
 def public_address(raw: Any) -> ipaddress.IPv4Address:
     """An IPv4 address that is none of private address space (RFC 1918), and no host's own."""
     found = _address(raw)
-    if any(found in block for block in PRIVATE) or found.is_loopback or found.is_multicast:
+    if is_private(found) or found.is_loopback or found.is_multicast:
         raise ValueError(f"must be a public address, got {found}")
     return found
 
@@ -266,9 +266,12 @@ def public_address(raw: Any) -> ipaddress.IPv4Address:
 def host_address(raw: Any) -> ipaddress.IPv4Address:
     """The IPv4 address of a host, private or public."""
     found = _address(raw)
-    if not any(found in block for block in PRIVATE):
-        return public_address(raw)
-    return found
+    return found if is_private(found) else public_address(raw)
+
+
+def is_private(address: ipaddress.IPv4Address) -> bool:
+    """Whether the address is one of private address space (RFC 1918)."""
+    return any(address in block for block in PRIVATE)
 
 
 def _address(raw: Any) -> ipaddress.IPv4Address:

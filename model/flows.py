@@ -76,7 +76,7 @@ def environment_firewall(
     flows += [
         _mail(place, HUB, "mail from people still there")
         for place, address in servers.items()
-        if any(address in block for block in fields.PRIVATE)
+        if fields.is_private(address)
     ]
     flows += [flow for host in (RELAY, HUB) for flow in _upkeep(host)]
     return Firewall(

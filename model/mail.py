@@ -13,6 +13,7 @@ from typing import Any
 
 from model import ports
 from model.dns import outbound_name
+from model.fields import is_private
 from model.outbound import DIRECT, RELAY, SMARTHOST
 from model.people import ROLES
 from model.settings import Environment
@@ -41,7 +42,8 @@ class Postfix:
     host: str
     domains: tuple[str, ...]
     trusted: tuple[str, ...] = ()
-    """Networks from which the relay's inside service takes mail for anywhere; empty: none is."""
+    """Networks from which mail for anywhere is taken: by a relay's inside service, from the hub; by
+    the hub, from servers to migrate from. Empty: from none."""
     inside: str = ""
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
@@ -57,9 +59,9 @@ class Postfix:
     hidden: tuple[str, ...] = ()
     """Names of inside hosts that this host knows and that bounces must not tell."""
     own_names: tuple[str, ...] = ()
-    """Names by which no stranger may greet, and in which none may have its sender."""
+    """Names, with all below them, by which no stranger may greet or have its sender."""
     senders_outside: tuple[str, ...] = ()
-    """Networks of strangers who may have their sender there."""
+    """Networks of strangers who may."""
     blocklists: tuple[str, ...] = ()
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
@@ -67,9 +69,8 @@ class Postfix:
     peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The environment's hosts that it exchanges mail with, each with the next hops that lead there;
     a hub learns of branches by the directory."""
-    legacy: tuple[str, ...] = ()
-    """Addresses of servers to migrate from: they have no certificate of ours, and are trusted by
-    address."""
+    legacy: bool = False
+    """Whether it sends to servers to migrate from, which have no certificate of ours."""
     forwarding: bool = False
     """Whether mail is forwarded outside, and comes back to return addresses in the primary
     domain."""
@@ -155,13 +156,8 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         domains=settings.every_domain,
         exit=not by_hub,
         hidden=(settings.hub.host,),
-        own_names=(
-            *settings.every_domain,
-            # Not the other relays: one more of them must leave this one as it is.
-            host,
-            settings.hub.host,
-            outbound_name(settings.domains[0]),
-        ),
+        # Relays lie within the primary domain, the hub may be elsewhere.
+        own_names=(*settings.every_domain, settings.hub.host),
         senders_outside=tuple(str(network) for network in settings.senders_outside),
         blocklists=settings.blocklists,
         port25_probes=settings.port25_probes,
@@ -200,7 +196,13 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
         port25_probes=settings.port25_probes,
         forwarding=settings.forwards,
         edge=tuple(sorted(str(address) for address in relays.values())),
-        legacy=tuple(str(address) for address in settings.legacy_servers.values()),
+        legacy=bool(settings.legacy),
+        # One with a public address cannot reach the hub (model.flows), nor could it be believed.
+        trusted=tuple(
+            str(IPv4Network(address))
+            for address in settings.legacy_servers.values()
+            if is_private(address)
+        ),
         **own,
     )
 

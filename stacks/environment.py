@@ -29,11 +29,9 @@ from model.prices import CERTIFICATES_DISK
 from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, names, terms, turns
 from stacks.common import host_output, legacy, provider, settings_output
+from stacks.names import PLACEHOLDER
 from stacks.settings import load_environment
 from userdata import render, software
-
-PLACEHOLDER = "0.0.0.0"
-"""Stands for an address that is not known yet, where only the rest of a text matters."""
 
 
 def build(stack: str, raw: object) -> dict[str, Any]:
@@ -98,6 +96,8 @@ class _Build:
         }
         self.names = self._names(existing)
         self.relays = self._relays()
+        # A hub that sends before its exit has its names would be refused for good.
+        self.ready = [*self.ready, *self.names.leaving]
         self.hub = self._hub()
         self._contract()
 

@@ -83,6 +83,9 @@ class Internet:
     def apply(self, world: World, faults: Faults) -> None:
         """Makes DNS that of `world`, first the Internet's, then each resolver's; makes the faults.
 
+        The resolvers forget what they know if that has changed anything: outside not before
+        `faults.dns_remembered` is over, as if the TTL were then.
+
         Raises:
             NameServerError, ZoneError: with what failed; the rest is as it was.
         """
@@ -91,10 +94,11 @@ class Internet:
         self._outdated |= self._names.apply(
             world, self._mail.zones(faults), registered=not faults.undelegated
         )
+        forget = self._outdated and not faults.dns_remembered
         for resolver in self._mail_resolvers:
-            resolver.apply({}, forget=self._outdated)
+            resolver.apply({}, forget=forget)
         self._apply_vpcs(world, forget=self._outdated)
-        self._outdated = False
+        self._outdated = self._outdated and not forget
         self._mail.apply(world, faults, self._machines)
 
     def ended(self) -> str | None:

@@ -60,6 +60,7 @@ def hub() -> Instance:
         ("certificate internet2 wrong", Faults(wrong_certificate=("internet2",))),
         ("null-sender refused", Faults(null_sender_refused=True)),
         ("undelegated on", Faults(undelegated=True)),
+        ("dns remembered", Faults(dns_remembered=True)),
     ],
 )
 def test_each_fault_is_made_and_mended(
@@ -69,7 +70,7 @@ def test_each_fault_is_made_and_mended(
     assert lab.faults == expected
     kind = words.split()[0].removesuffix("-sender")
     assert kind in capsys.readouterr().out
-    mended = {"on": "off", "wrong": "right", "refused": "accepted"}
+    mended = {"on": "off", "wrong": "right", "refused": "accepted", "remembered": "forgotten"}
     again = [mended.get(word, word) for word in words.split()]
     again = ["350" if word == "5" else "normal" if word == "nonsense" else word for word in again]
     assert main(["lab", "fault", *again]) == 0

@@ -24,6 +24,7 @@ SOME = Faults(
     wrong_certificate=("internet",),
     null_sender_refused=True,
     undelegated=True,
+    dns_remembered=True,
 )
 
 

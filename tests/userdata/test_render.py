@@ -135,13 +135,19 @@ def test_only_branches_may_send_to_anywhere_by_the_hub(settings: Environment) ->
 
 
 def test_servers_to_migrate_from_are_known_by_address(dev: dict[str, Any]) -> None:
-    old = {"legacy": [{"name": "old", "address": "10.9.0.5"}]}
+    addresses = {"old": "10.9.0.5", "hosted": "203.0.113.9"}
+    old = {"legacy": [{"name": name, "address": each} for name, each in addresses.items()]}
     settings = Environment(**read_environment(dev | old)[0])
     hub = mail.hub(settings, RELAYS)
-    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5"
+    # Who comes from the Internet does not come to the hub.
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5/32"
     way = services(render.postfix_files(hub)["master.cf"])["legacy smtp"]
     assert way["smtp_tls_security_level"] == "may"
     assert "smtp_tls_chain_files" not in way
+    hosted = Environment(**read_environment(dev | {"legacy": old["legacy"][1:]})[0])
+    hub = mail.hub(hosted, RELAYS)
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8"
+    assert "legacy smtp" in services(render.postfix_files(hub)["master.cf"])
 
 
 def test_the_synchroniser_is_told_its_peers(settings: Environment) -> None:
@@ -228,15 +234,19 @@ def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environm
     assert "/etc/postfix/strangers.regexp" in software.ROLES["relay"]
 
 
-def test_named_networks_may_send_under_our_domains(settings: Environment) -> None:
-    assert "check_client_access" not in sender_rules(settings)
+@pytest.mark.parametrize("kind", ["helo", "sender"])
+def test_named_networks_may_send_under_our_names(settings: Environment, kind: str) -> None:
+    ours = f"check_{kind}_access regexp:/etc/postfix/{kind}s.regexp"
+    rules = strangers_rules(settings, kind)
+    assert rules.endswith(f", {ours}")
+    assert "check_client_access" not in rules
     shop = replace(settings, senders_outside=(IPv4Network("203.0.113.0/28"),))
-    rules = sender_rules(shop)
-    assert "check_client_access cidr:{ {203.0.113.0/28 permit} }, check_sender_access" in rules
+    named = f", check_client_access cidr:{{ {{203.0.113.0/28 permit}} }}, {ours}"
+    assert strangers_rules(shop, kind) == rules.replace(f", {ours}", named)
 
 
-def sender_rules(settings: Environment) -> str:
-    return parameters(render.main_cf(hosts(settings)["relay"]))["smtpd_sender_restrictions"]
+def strangers_rules(settings: Environment, kind: str) -> str:
+    return parameters(render.main_cf(hosts(settings)["relay"]))[f"smtpd_{kind}_restrictions"]
 
 
 @pytest.mark.parametrize(
@@ -248,13 +258,20 @@ def sender_rules(settings: Environment) -> str:
         ("[198.51.100.1]", "helos", True),
         ("198.51.100.1", "helos", True),
         ("198.51.100.11", "helos", False),
-        ("www.example.jp", "helos", False),
+        ("www.example.jp", "helos", True),
+        ("other-relay.example.jp", "helos", True),
+        ("ms2.osaka.example.co.jp", "helos", True),
+        ("example.jp.example.net", "helos", False),
         ("fooexample.jp", "helos", False),
         ("examplexjp", "helos", False),
         ("taro@example.jp", "senders", True),
         ("taro@ms.example.jp.", "senders", True),
         ("a@[192.0.2.1]", "senders", True),
-        ("a@news.example.jp", "senders", False),
+        ("a@news.example.jp", "senders", True),
+        ("a@b.c.example.co.jp.", "senders", True),
+        ('"a@b"@c.example.jp', "senders", True),
+        ("a@fooexample.jp", "senders", False),
+        ('"a@example.jp"@example.net', "senders", False),
         ("example.jp@example.net", "senders", False),
         ("<>", "senders", False),
     ],

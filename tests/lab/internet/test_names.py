@@ -133,6 +133,29 @@ def test_a_new_record_is_seen_at_once_and_then_gone(internet: SmallInternet) -> 
     assert seen() == []
 
 
+def test_outside_a_record_is_remembered_for_its_time_if_it_is_to_be(
+    internet: SmallInternet,
+) -> None:
+    world = example_world()
+
+    def policy() -> str:
+        return internet.at("internet2", "dig", "+short", "policy.example.jp", "TXT").stdout
+
+    old = with_record(world, "policy.example.jp.", "TXT", '"old"')
+    new = with_record(world, "policy.example.jp.", "TXT", '"new"')
+    try:
+        internet.apply(old)
+        internet.fault(Faults(dns_remembered=True))
+        assert policy() == '"old"\n'
+        internet.apply(new)
+        assert policy() == '"old"\n'
+        internet.fault(SOUND)
+        assert policy() == '"new"\n'
+    finally:
+        internet.fault(SOUND)
+        internet.apply(world)
+
+
 ASK_ALL_THE_TIME = """
 import socket, struct, sys, time
 name = b"\\3mx1\\7example\\2jp\\0"
