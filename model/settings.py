@@ -12,6 +12,7 @@ from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dn
 from model.fields import SettingsError, setting
 from model.forwarding import MODES as FORWARDING_MODES
 from model.forwarding import SRS, Forwarding
+from model.neighbours import SERVER
 from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 
 KINDS = ("environment", "branch", "office")
@@ -316,11 +317,6 @@ def read_office(raw: object) -> tuple[dict[str, Any], list[str]]:
     return values, problems
 
 
-def stack_name(environment: str, name: str) -> str:
-    """What the stack of a branch or an office is called: no two can then have one name."""
-    return f"{environment}-{name}"
-
-
 def check_kind(raw: object) -> str:
     """The kind of stack that a stack file describes; raises SettingsError for any other."""
     if raw not in KINDS:
@@ -386,6 +382,8 @@ def _host_problems(
             yield f"environment.{path}: must be a name of its own, got {host!r} again"
         if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in (*domains, *aliases):
             yield f"environment.{path}: must not begin with {label}, a name in use, got {host!r}"
+        if f"-{label}".endswith(SERVER):
+            yield f"environment.{path}: must not end in {SERVER}, as branches' do, got {host!r}"
         if not domains:
             continue
         if host in domains or host in aliases:

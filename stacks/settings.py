@@ -11,7 +11,7 @@ import yaml
 from model import fields
 from model.fields import SettingsError
 from model.forwarding import NOWHERE, Forwarding
-from model.neighbours import Neighbour
+from model.neighbours import Neighbour, stack_name
 from model.people import People, in_alias_domains, read_people
 from model.settings import (
     Branch,
@@ -21,7 +21,6 @@ from model.settings import (
     read_branch,
     read_environment,
     read_office,
-    stack_name,
 )
 
 HERE = Path(__file__).parent
