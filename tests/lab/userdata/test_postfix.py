@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from directories import HUB_ADDRESS, people
+from directories import BRANCH, HUB_ADDRESS, parts, people, texts
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from meaning import ASKED, Meaning, files, forms
 from meaning import Postfix as Model
@@ -22,13 +22,14 @@ from model import mail
 from model.settings import Environment, read_environment
 from tests.lab.userdata.running import Running, running
 from userdata import render
+from userdata.machine.gatepost_directory.tables import derive
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="an overlay needs root"),
 ]
 DOMAINS = ("example.jp", "example.co.jp")
-RELAY_ADDRESS, OSAKA_ADDRESS = "10.1.1.4", "192.168.10.5"
+RELAY_ADDRESS, OSAKA_ADDRESS, HERE = "10.1.1.4", "192.168.10.5", "127.0.0.1"
 OTHERS = ("branch_certs", "peers", "tls_policy")
 """Tables that are of no concern here."""
 FEW = settings(
@@ -140,3 +141,28 @@ def test_a_branch_does_what_the_files_mean(image: Image, found: dict[str, dict[s
             assert postfix.ask("queued", postfix.ask("send", HUB_ADDRESS, [form])) == {}
         boxes = [address for address, _ in every_form() if meaning.branch(address) == "virtual:"]
         assert postfix.ask("mailboxes") == sorted(boxes)
+
+
+def osaka(*, stale: bool) -> dict[str, Any]:
+    """The tables of the demonstration's branch; `stale`: an old transport table, without jiro."""
+    found = parts(BRANCH, texts("branches/osaka", users=["jiro@example.jp", "saburo@example.jp"]))
+    tables, _ = derive(found, BRANCH)
+    if stale:
+        del tables["transport"]["jiro@example.jp"]
+    return tables
+
+
+def test_a_program_of_a_branch_may_write_to_people_here_and_elsewhere_at_once(image: Image) -> None:
+    with asked(image, branch(), osaka(stale=False)) as postfix:
+        others = ["taro@example.jp", "x@example.net"]
+        word = postfix.ask("send", HERE, ["jiro@example.jp", *others])
+        assert postfix.ask("queued", word) == dict.fromkeys(others, "deferred transport")
+        assert postfix.ask("mailboxes") == ["jiro@example.jp"]
+
+
+def test_what_a_branch_takes_from_the_hub_stays_there(image: Image) -> None:
+    with asked(image, branch(), osaka(stale=True)) as postfix:
+        both = ["jiro@example.jp", "saburo@example.jp"]
+        assert postfix.ask("ways", both) == [f"relay:[{HUB_ADDRESS}]", "virtual:example.jp"]
+        assert postfix.ask("queued", postfix.ask("send", HUB_ADDRESS, both)) == {}
+        assert postfix.ask("mailboxes") == both
