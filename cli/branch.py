@@ -13,14 +13,8 @@ from cli.words import complain
 from lab.stackfile import FOLDER, stack_file
 from model import addressing
 from model.fields import SettingsError
-from model.neighbours import Neighbour, conflicts
-from model.settings import (
-    Environment,
-    read_branch,
-    read_environment,
-    read_office,
-    stack_name,
-)
+from model.neighbours import Neighbour, conflicts, stack_name
+from model.settings import Environment, read_branch, read_environment, read_office
 from stacks.settings import neighbours
 
 LENGTH = 24

@@ -11,6 +11,7 @@ from typing import Any
 from model import addressing, fields
 from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL
 from model.fields import setting
+from model.neighbours import SERVER
 
 NAME = fields.matching(
     r"[a-z][a-z0-9-]{0,19}", "1 to 20 of a-z, 0-9 and -, beginning with a letter"
@@ -132,6 +133,8 @@ def _name_problems(
             yield f"environment.{path}: must be a name of its own, got {host!r} again"
         if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in (*domains, *aliases):
             yield f"environment.{path}: must not begin with {label}, a name in use, got {host!r}"
+        if f"-{label}".endswith(SERVER):
+            yield f"environment.{path}: must not end in {SERVER}, as branches' do, got {host!r}"
         if not domains:
             continue
         if host in domains or host in aliases:

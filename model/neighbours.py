@@ -6,6 +6,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+SERVER = "-server"
+"""How the names of branches' machines end, and of their roles. No host of an environment may be
+called so: its role would be the one that a branch's principal may give away."""
+
+
+def stack_name(environment: str, name: str) -> str:
+    """What the stack of a branch or an office is called: no two can then have one name."""
+    return f"{environment}-{name}"
+
+
+def server_name(stack: str) -> str:
+    """What a branch's machine, its role and its instance profile are called."""
+    return f"gatepost-{stack}{SERVER}"
+
+
+def disk_key_name(stack: str) -> str:
+    """What the key of a branch's volumes is called."""
+    return f"gatepost-{stack}-disks"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Neighbour:

@@ -12,7 +12,8 @@ from typing import Any
 
 from model import contract, directory
 from model.contract import Contract
-from model.settings import TRANSIT_GATEWAY, stack_name
+from model.neighbours import disk_key_name, server_name, stack_name
+from model.settings import TRANSIT_GATEWAY
 
 STACK = "gatepost:stack"
 """The tag, on everything, that tells whose it is."""
@@ -210,19 +211,21 @@ def _roles(terms: Contract, name: str) -> list[Document]:
     """The server's role, within the environment's boundary and with the branch's name on it.
 
     Without the boundary whoever may write a role's policy and give the role to an instance could
-    do anything in the account.
+    do anything in the account. By its whole name: what begins like it may be a relay's, or that of
+    a branch whose name begins with this one's.
     """
-    stack, mine = stack_name(terms.environment, name), {f"aws:RequestTag/{BRANCH}": name}
-    roles = f"arn:aws:iam::{terms.account}:role/gatepost-{stack}-*"
-    profiles = f"arn:aws:iam::{terms.account}:instance-profile/gatepost-{stack}-*"
+    server = server_name(stack_name(terms.environment, name))
+    mine = {f"aws:RequestTag/{BRANCH}": name}
+    role = f"arn:aws:iam::{terms.account}:role/{server}"
+    profile = f"arn:aws:iam::{terms.account}:instance-profile/{server}"
     bounded = {"StringEquals": {"iam:PermissionsBoundary": terms.boundary}}
     passed = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
     return [
         _statement(
-            "Role", ["iam:CreateRole"], [roles], {"StringEquals": bounded["StringEquals"] | mine}
+            "Role", ["iam:CreateRole"], [role], {"StringEquals": bounded["StringEquals"] | mine}
         ),
-        _statement("Rights", ["iam:PutRolePolicy"], [roles], bounded),
-        _statement("RoleTags", ["iam:TagRole"], [roles], {"StringEqualsIfExists": mine}),
+        _statement("Rights", ["iam:PutRolePolicy"], [role], bounded),
+        _statement("RoleTags", ["iam:TagRole"], [role], {"StringEqualsIfExists": mine}),
         _statement(
             "RoleUpkeep",
             [
@@ -233,22 +236,22 @@ def _roles(terms: Contract, name: str) -> list[Document]:
                 "iam:UntagRole",
                 "iam:UpdateAssumeRolePolicy",
             ],
-            [roles],
+            [role],
         ),
-        _statement("Pass", ["iam:PassRole"], [roles], passed),
-        _statement("Profile", ["iam:*InstanceProfile*"], [profiles]),
+        _statement("Pass", ["iam:PassRole"], [role], passed),
+        _statement("Profile", ["iam:*InstanceProfile*"], [profile]),
     ]
 
 
 def _keys(terms: Contract, stack: str) -> list[Document]:
     """The key of its volumes."""
-    keys, aliases = _arn(terms, "kms", "key/*"), _arn(terms, "kms", f"alias/gatepost-{stack}-*")
+    keys, alias = _arn(terms, "kms", "key/*"), _arn(terms, "kms", f"alias/{disk_key_name(stack)}")
     tagged = {"StringEquals": {f"aws:ResourceTag/{STACK}": stack}}
     requested = {"StringEquals": {f"aws:RequestTag/{STACK}": stack}}
     return [
         _statement("Key", ["kms:CreateKey", "kms:TagResource"], ["*"], requested),
         _statement("OwnKey", ["kms:*"], [keys], tagged),
-        _statement("Alias", ["kms:*Alias"], [aliases]),
+        _statement("Alias", ["kms:*Alias"], [alias]),
     ]
 
 

@@ -279,11 +279,6 @@ def read_office(raw: object) -> tuple[dict[str, Any], list[str]]:
     return values, problems
 
 
-def stack_name(environment: str, name: str) -> str:
-    """What the stack of a branch or an office is called: no two can then have one name."""
-    return f"{environment}-{name}"
-
-
 def check_kind(raw: object, keys: Collection[str]) -> str:
     """The kind of stack that a stack file describes.
 

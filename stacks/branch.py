@@ -20,6 +20,7 @@ from model import addressing, contract, directory, flows, mail
 from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
+from model.neighbours import disk_key_name, server_name
 from model.people import People
 from model.principal import BRANCH
 from model.settings import Branch
@@ -46,17 +47,18 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     vicinity.check(stack, settings, terms, aws_provider)
     firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
     account.check_branch(stack, settings, terms, firewall, aws_provider)
-    return _declare(f"gatepost-{stack}", settings, terms, people, firewall, aws_provider)
+    return _declare(stack, settings, terms, people, firewall, aws_provider)
 
 
 def _declare(
-    name: str,
+    stack: str,
     settings: Branch,
     terms: Contract,
     people: People,
     firewall: Firewall,
     aws_provider: aws.Provider,
 ) -> dict[str, Any]:
+    name = f"gatepost-{stack}"
     opts = ResourceOptions(provider=aws_provider)
     plan = addressing.branch_plan(settings.network)
     owner = directory.branch_owner(settings.name)
@@ -85,11 +87,11 @@ def _declare(
     )
     archive = software.archive(flows.BRANCH)
     stored = software_object(name, archive, owner=owner, bucket=terms.directory, opts=opts)
-    volumes = _volumes(name, settings, opts)
+    volumes = _volumes(stack, settings, opts)
     ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
     document = _document(settings, terms, owner)
     server = MailHost(
-        f"{name}-server",
+        server_name(stack),
         host=settings.host,
         role=flows.BRANCH,
         image=settings.image,
@@ -143,12 +145,12 @@ def _declare(
     }
 
 
-def _volumes(name: str, settings: Branch, opts: ResourceOptions) -> dict[str, aws.ebs.Volume]:
-    key = Key(f"{name}-disks", purpose="data volumes", protect=settings.protect, opts=opts)
+def _volumes(stack: str, settings: Branch, opts: ResourceOptions) -> dict[str, aws.ebs.Volume]:
+    key = Key(disk_key_name(stack), purpose="data volumes", protect=settings.protect, opts=opts)
     sizes = {"queue": settings.disks.queue, "mail": settings.disks.mail}
     return {
         purpose: data_volume(
-            f"{name}-server-{purpose}",
+            f"{server_name(stack)}-{purpose}",
             zone=settings.zone,
             size=size,
             key=key,

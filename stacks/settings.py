@@ -12,7 +12,7 @@ from model import directory, fields
 from model.fields import SettingsError
 from model.forwarding import NOWHERE, Forwarding
 from model.hosts import NAME
-from model.neighbours import Neighbour
+from model.neighbours import Neighbour, stack_name
 from model.people import People, in_alias_domains, read_people
 from model.settings import (
     Branch,
@@ -22,7 +22,6 @@ from model.settings import (
     read_branch,
     read_environment,
     read_office,
-    stack_name,
 )
 
 HERE = Path(__file__).parent

@@ -200,6 +200,11 @@ def test_a_wrong_value_is_named_with_its_path_and_bound(
         ({"alias_domains": ["a.test"]}, "environment.alias_domains: must be a mapping"),
         ({"hub": {"host": "out.example.jp"}}, "hub.host: must not begin with out, a name in use"),
         (
+            {"relays": [{"host": "kobe-server.example.jp"}]},
+            "relays[0].host: must not end in -server, as branches' do, got 'kobe-server.example.jp",
+        ),
+        ({"hub": {"host": "server.example.jp"}}, "hub.host: must not end in -server, as branches"),
+        (
             {"domains": ["example.jp", "mta-sts.example.jp"]},
             "domains: must not begin with mta-sts, a name in use, got 'mta-sts.example.jp'",
         ),

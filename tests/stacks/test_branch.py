@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from recording import Recorder, run
-from terms import TERMS_JSON
+from terms import TERMS, TERMS_JSON
 
 from model.fields import SettingsError
+from model.principal import branch_policy
 from stacks import branch
 
 
@@ -61,6 +62,21 @@ def test_its_server_reads_its_own_part_and_the_hub_s_key(
         "s3:PutObject": f"{bucket}/keys/branches/osaka/ms2.json",
     }
     assert stored.inputs["key"].startswith("software/branches/osaka/branch-")
+
+
+def test_what_its_principal_s_policy_names_is_what_it_makes(osaka: dict[str, Any]) -> None:
+    recorder, _ = build(osaka)
+    policy = branch_policy(TERMS, "osaka")
+    named = {arn for each in policy["Statement"] for arn in each["Resource"]}
+    iam = f"arn:aws:iam::{TERMS.account}"
+    [role] = recorder.of("iam/role:Role")
+    [profile] = recorder.of("iam/instanceProfile:InstanceProfile")
+    [alias] = recorder.of("kms/alias:Alias")
+    assert {arn for arn in named if arn.startswith(iam)} == {
+        f"{iam}:role/{role.inputs['name']}",
+        f"{iam}:instance-profile/{profile.inputs['name']}",
+    }
+    assert [arn.rpartition(":")[2] for arn in named if ":alias/" in arn] == [alias.inputs["name"]]
 
 
 def test_the_public_address_has_no_way_in(osaka: dict[str, Any]) -> None:

@@ -209,6 +209,22 @@ FORBIDDEN: dict[str, Callable[[Contract], Asked]] = {
         resource=_role("gatepost-dev-osaka-server"),
         keys={"iam:passedtoservice": "lambda.amazonaws.com"},
     ),
+    "the role of a branch whose name begins like its own": lambda _: Asked(
+        action="iam:PassRole",
+        resource=_role("gatepost-dev-osaka-east-server"),
+        keys={"iam:passedtoservice": "ec2.amazonaws.com"},
+    ),
+    "who may take that role": lambda _: Asked(
+        action="iam:UpdateAssumeRolePolicy", resource=_role("gatepost-dev-osaka-east-server")
+    ),
+    "the role of a relay whose name begins like its own": lambda _: Asked(
+        action="iam:PassRole",
+        resource=_role("gatepost-dev-osaka-ms"),
+        keys={"iam:passedtoservice": "ec2.amazonaws.com"},
+    ),
+    "that relay's role gone": lambda _: Asked(
+        action="iam:DeleteRole", resource=_role("gatepost-dev-osaka-ms")
+    ),
     "the hub's volume": lambda terms: Asked(
         action="ec2:CreateTags",
         resource=_ec2(terms, "volume/vol-1"),
