@@ -18,7 +18,7 @@ Tables = dict[str, dict[str, str]]
 
 HOLDING = "retry:4.2.1 The mailbox is being moved"
 REFUSED = "550 {}"
-STALE = "DEFER_IF_REJECT 4.3.0 The directory cannot be reached"
+STALE = "DEFER_IF_REJECT 4.3.0 Not all addresses are known at the moment"
 """Turns what would be a 550 for an unknown address into a 450 (access(5))."""
 
 
@@ -43,7 +43,7 @@ def _ordered(parts: Mapping[str, Part]) -> list[Part]:
 
 
 def stale_table(domains: Iterable[str], *, stale: bool) -> dict[str, str]:
-    """What has a relay say 450 instead of 550 while its directory may be out of date."""
+    """What has a relay say 450 instead of 550 while it may not have heard of an address."""
     return dict.fromkeys(domains, STALE) if stale else {}
 
 
@@ -76,8 +76,7 @@ def _relay_tables(parts: list[Part]) -> tuple[Tables, list[str]]:
         if owners[address] == part["owner"]
     }
     known = {address: "OK" for address in owners if address not in refused}
-    # They have just come from the directory, so that they are not out of date.
-    return {"recipients": known, "refused": refused, "stale": {}}, []
+    return {"recipients": known, "refused": refused}, []
 
 
 def _home_tables(part: Part) -> Tables:

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
 from .peers import KEYS, Peers
 from .store import Reports, Store
-from .tables import derive, stale_table
+from .tables import Tables, derive, stale_table
 from .waiting import Waiting
 
 AWAY = (BotoCoreError, ClientError)
@@ -69,7 +69,7 @@ class Synchroniser:
         if self.peers.look(self.parts):
             self.waiting.again()
         if self.applied:
-            self.set_stale(False)
+            self.set_stale(self._blind())
         else:
             self.applied = self._apply()
         self.waiting.look()
@@ -83,8 +83,17 @@ class Synchroniser:
 
     def set_stale(self, stale: bool) -> None:
         """Have a relay say 450 instead of 550 to addresses that it does not know."""
-        if self.config.role == "relay":
-            self.store.install({"stale": stale_table(self.config.domains, stale=stale)})
+        self.store.install(self._stale(stale))
+
+    def _stale(self, stale: bool) -> Tables:
+        if self.config.role != "relay":
+            return {}
+        return {"stale": stale_table(self.config.domains, stale=stale)}
+
+    def _blind(self) -> bool:
+        """Whether some owner's people are not known here at all: refused, or not to be fetched, and
+        no last good state. A name that is no owner's stands for nobody."""
+        return any(_is_owners(key) for key in set(self.refused) - set(self.parts))
 
     def _silence(self) -> float:
         """Seconds since S3 has answered."""
@@ -196,6 +205,7 @@ class Synchroniser:
         if self.config.required not in self.parts:
             return False
         tables, conflicts = derive(self.parts, self.config)
+        tables |= self._stale(self._blind())
         self.derived = {f"conflict: {conflict}" for conflict in conflicts[:MOST_CONFLICTS]}
         if rest := conflicts[MOST_CONFLICTS:]:
             self.derived.add(f"conflict: {len(rest)} more")
@@ -225,3 +235,11 @@ class Synchroniser:
 
 def _is_key(key: str) -> bool:
     return key.startswith(KEYS)
+
+
+def _is_owners(key: str) -> bool:
+    try:
+        check_key(key)
+    except Refused:
+        return False
+    return True
