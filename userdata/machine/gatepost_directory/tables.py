@@ -38,6 +38,15 @@ def servers(parts: Mapping[str, Part], config: Config) -> list[Part]:
     return _servers(_ordered(parts), config)[0]
 
 
+def places(parts: Mapping[str, Part], config: Config) -> dict[str, str]:
+    """Whose each server's address and name is, as a hub knows them."""
+    return {
+        place: part["owner"]
+        for part in servers(parts, config)
+        for place in (part["address"], part["host"])
+    }
+
+
 def _ordered(parts: Mapping[str, Part]) -> list[Part]:
     return sorted(parts.values(), key=lambda part: (part["owner"] != ENVIRONMENT, part["owner"]))
 
@@ -124,7 +133,10 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
 
 
 def _servers(parts: list[Part], config: Config) -> tuple[list[Part], list[str]]:
-    """The owners with a server of their own; of two with one address or name the first has it."""
+    """The owners with a server of their own; of two with one address or name the first has it.
+
+    Two are met here only where none was in force before: see watch.py.
+    """
     taken = {address: f"the legacy server {name}" for name, address in config.legacy.items()}
     standing, conflicts = [], []
     for part in parts:

@@ -8,10 +8,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
+from .objects import ENVIRONMENT, LARGEST_OBJECT, Config, Part, Refused, check_key, parse, show
 from .peers import KEYS, Peers
 from .store import Reports, Store
-from .tables import Tables, derive, stale_table
+from .tables import Tables, derive, places, stale_table
 from .waiting import Waiting
 
 AWAY = (BotoCoreError, ClientError)
@@ -40,6 +40,10 @@ class Synchroniser:
         self.peers = Peers(config, store, s3, {k: kept.pop(k) for k in [*kept] if _is_key(k)})
         self.waiting = Waiting(config)
         self.parts = kept
+        self.places = self._places()
+        """Whose each server's address and name is by what is in force; on a hub only."""
+        self._rivals: set[str] = set()
+        """Objects that are refused because another has their place."""
         self.tags: dict[str, str] = {}
         """The entity tag of each object as it was last looked at, taken or refused."""
         self.taken: dict[str, str] = {}
@@ -159,6 +163,7 @@ class Synchroniser:
         self.tags[key] = answer["ETag"]
         try:
             part = parse(key, body, self.config)
+            self._check_places(key, part)
         except Refused as reason:
             self.refused[key] = str(reason)
             return
@@ -167,6 +172,32 @@ class Synchroniser:
         self.parts[key] = part
         self.applied = False
         self.store.keep(key, part)
+
+    def _places(self) -> dict[str, str]:
+        return places(self.parts, self.config) if self.config.role == "hub" else {}
+
+    def _check_places(self, key: str, part: Part) -> None:
+        """Refuse a branch's server with another's address or name: who has it in force keeps it.
+
+        Nobody's mail goes elsewhere because a branch is called by an earlier name.
+        """
+        if self.config.role != "hub" or part["owner"] == ENVIRONMENT:
+            return
+        for place in (part["address"], part["host"]):
+            holder = self.places.get(place, part["owner"])
+            if holder != part["owner"]:
+                self._rivals.add(key)
+                raise Refused(f"must have a server of its own, {place} belongs to {holder}")
+
+    def _settle_places(self) -> None:
+        """Note who has which server now; who was refused for one that has changed hands is heard
+        again at the next look."""
+        now = self._places()
+        if now != self.places:
+            self.places = now
+            for key in self._rivals:
+                self.tags.pop(key, None)
+            self._rivals.clear()
 
     def _fetch_own(self) -> None:
         """A branch's server may read one object only, and asks for that by its entity tag."""
@@ -214,6 +245,7 @@ class Synchroniser:
         except Refused as reason:
             self.derived.add(f"not in force: {reason}")
             return False
+        self._settle_places()
         self.store.ready.touch()
         self.reports.in_force(self.taken, time.time())
         if changed:
