@@ -194,6 +194,23 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
     assert wrong(drill, sent, stable) == []
 
 
+def test_after_a_crash_a_relay_marks_its_tables_before_postfix_starts(drill: Drill) -> None:
+    """They are as before the crash, when they were up to date; and S3 does not answer."""
+    scene, relay, unit = drill.scene, drill.scene.relay.name, "gatepost-directory"
+    in_force(drill)
+    assert scene.run(relay, ["systemctl", "stop", "postfix", unit], limit=100).code == 0
+    trusted = f"cd {TABLES}; : > stale && postmap cdb:stale"
+    assert scene.run(relay, ["sh", "-ec", trusted]).code == 0
+    assert scene.run(relay, ["nft", "-f", "-"], stdin=FENCE).code == 0
+    try:
+        assert scene.run(relay, ["systemctl", "start", "postfix"], limit=100).code == 0
+        assert "DEFER_IF_REJECT" in scene.run(relay, ["cat", f"{TABLES}/stale"]).out
+        assert _refused(drill) == "450"
+    finally:
+        scene.run(relay, ["nft", "delete", "table", "inet", "drill"])
+    assert wait_for(lambda: _refused(drill) == "550", ALARM_LIMIT, interval=ASKING)
+
+
 def _refused(drill: Drill) -> str:
     """The code with which the relay refuses an address that has never been."""
     relay, outside = drill.scene.relay.public_ip, drill.scene.outside[0]
