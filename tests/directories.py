@@ -168,12 +168,16 @@ class NoQueue(Waiting):
     """A host without Postfix; counts how often its mail would be tried again."""
 
     tried = 0
+    settled = 0
 
     def look(self) -> None:
         pass
 
     def again(self) -> None:
         self.tried += 1
+
+    def settle(self) -> None:
+        self.settled += 1
 
 
 def published(owner: str, host: str, *, of: str = "") -> dict[str, str]:

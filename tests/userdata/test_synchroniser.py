@@ -13,6 +13,7 @@ from directories import (
     OSAKA_KEY,
     RELAY,
     Bucket,
+    NoQueue,
     Tables,
     alarms,
     follow,
@@ -286,6 +287,19 @@ def test_a_branch_that_claims_everyone_fills_no_alarm_with_it(tmp_path: Path) ->
     assert len(found) == watch.MOST_CONFLICTS + 1
     assert f"conflict: {500 - watch.MOST_CONFLICTS} more" in found
     assert "conflict: branches/osaka: u0@example.jp belongs to environment" in found
+
+
+def test_changed_tables_have_what_waited_for_them_tried(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    queue = NoQueue(HUB)
+    follower.waiting = queue
+    for _ in range(3):
+        follower.look()
+    assert queue.settled == 1
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    follower.look()
+    assert queue.settled == 2
 
 
 def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:

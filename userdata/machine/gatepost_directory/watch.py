@@ -251,6 +251,7 @@ class Synchroniser:
         if changed:
             said = ", ".join(f"{name} ({len(tables[name])})" for name in changed)
             print(f"in force: {said}", flush=True)
+            self.waiting.settle()
         return True
 
     def _say(self, complaints: set[str], away: str = "") -> None:
