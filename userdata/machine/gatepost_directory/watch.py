@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .objects import ENVIRONMENT, LARGEST_OBJECT, Config, Part, Refused, check_key, parse, show
+from .pairs import Pairs
 from .peers import KEYS, Peers
 from .store import Reports, Store
 from .tables import Tables, derive, places, stale_table
@@ -38,6 +39,7 @@ class Synchroniser:
         self.s3 = s3
         kept, wrong = store.load()
         self.peers = Peers(config, store, s3, {k: kept.pop(k) for k in [*kept] if _is_key(k)})
+        self.pairs = Pairs(config, s3)
         self.waiting = Waiting(config)
         self.parts = kept
         self.places = self._places()
@@ -76,6 +78,7 @@ class Synchroniser:
             self.set_stale(self._blind())
         else:
             self.applied = self._apply()
+        self.pairs.look({*self.tags, *self.refused})
         self.waiting.look()
         self._say(self._complaints())
         return self.store.ready.exists()
@@ -109,7 +112,8 @@ class Synchroniser:
             key = self.config.required
             kept = "the last good one stays in force" if key in self.parts else "nothing to serve"
             found.add(f"missing {key}: {kept}")
-        return found | self.derived | self.peers.complaints | self.waiting.complaints
+        others = self.peers.complaints | self.pairs.complaints | self.waiting.complaints
+        return found | self.derived | others
 
     def _fetch_changes(self) -> None:
         """Fetch what is new, and let go of what is gone."""
@@ -227,6 +231,7 @@ class Synchroniser:
         if key == self.config.required or key not in self.parts:
             return
         del self.parts[key]
+        print(f"gone: {key}", flush=True)
         self.applied = False
         self.taken.pop(key, None)
         self.store.keep(key, None)
