@@ -313,6 +313,46 @@ def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run" / "directory.json").read_text()) == state
 
 
+def figures(folder: Path) -> dict[str, int]:
+    """What Prometheus would read."""
+    lines = (folder / "run" / "directory.prom").read_text().splitlines()
+    told = [line.split() for line in lines if not line.startswith("#")]
+    assert [line for line in lines if line.startswith("# TYPE")] == [
+        f"# TYPE {name} gauge" for name, _ in told
+    ]
+    return {name.removeprefix("gatepost_directory_"): int(value) for name, value in told}
+
+
+def test_figures_tell_of_refusals_and_conflicts_and_of_s3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(watch.time, "time", lambda: now[0])
+    nagoya = texts("branches/nagoya", users=["taro@example.jp", "goro@example.jp"])
+    bucket = Bucket(HOME, OSAKA, nagoya)
+    bucket.away = True
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    assert set(figures(tmp_path).values()) == {0}
+    bucket.away = False
+    follower.look()
+    found = figures(tmp_path)
+    assert (found["objects"], found["refused"], found["conflicts"]) == (3, 0, 1)
+    assert found["answered_timestamp_seconds"] == 1000
+    applied = found["applied_timestamp_seconds"]
+    assert applied == int((tmp_path / "state" / "ready").stat().st_mtime)
+    bucket.objects[OSAKA_KEY] = b"{"
+    bucket.put(texts("branches/nagoya", users=["goro@example.jp"]))
+    now[0] = 2000.0
+    follower.look()
+    found = figures(tmp_path)
+    assert (found["objects"], found["refused"], found["conflicts"]) == (3, 1, 0)
+    assert found["answered_timestamp_seconds"] == 2000
+    bucket.away, now[0] = True, 3000.0
+    follower.look()
+    assert figures(tmp_path) == found
+
+
 def test_tables_change_in_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A person becomes an alias of another: at no moment is an address without an answer."""
     store = Tables(tmp_path)

@@ -56,6 +56,9 @@ class Synchroniser:
         self.applied = False
         """Whether the tables are what the objects say; a fetch that breaks off leaves it so."""
         self.answered = time.monotonic()
+        self._answered_at = 0.0
+        """The same in Unix time, once it has."""
+        self._conflicts = 0
         self.said: set[str] = set()
 
     def look(self) -> bool:
@@ -71,7 +74,7 @@ class Synchroniser:
             if self._silence() > STALE_AFTER:
                 self.set_stale(True)
             return self.store.ready.exists()
-        self.answered = time.monotonic()
+        self.answered, self._answered_at = time.monotonic(), time.time()
         if self.peers.look(self.parts):
             self.waiting.again()
         if self.applied:
@@ -242,6 +245,7 @@ class Synchroniser:
             return False
         tables, conflicts = derive(self.parts, self.config)
         tables |= self._stale(self._blind())
+        self._conflicts = len(conflicts)
         self.derived = {f"conflict: {conflict}" for conflict in conflicts[:MOST_CONFLICTS]}
         if rest := conflicts[MOST_CONFLICTS:]:
             self.derived.add(f"conflict: {len(rest)} more")
@@ -269,6 +273,19 @@ class Synchroniser:
             print(f"mended: {complaint}", flush=True)
         self.said = complaints
         self.reports.alarms(alarms)
+        self._measure()
+
+    def _measure(self) -> None:
+        ready = self.store.ready
+        self.reports.measured(
+            {
+                "objects": len(self.parts),
+                "refused": len(self.refused),
+                "conflicts": self._conflicts,
+                "answered_timestamp_seconds": int(self._answered_at),
+                "applied_timestamp_seconds": int(ready.stat().st_mtime) if ready.exists() else 0,
+            }
+        )
 
 
 def _is_key(key: str) -> bool:
