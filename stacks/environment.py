@@ -170,7 +170,9 @@ class _Build:
             software=software.archive(role).key(owner),
             own=directory.identity_key(owner, host),
             reads=(hub,) if relay else (),
-            lists=(directory.ADDRESSES,) if relay else (directory.PEOPLE, directory.IDENTITIES),
+            lists=(directory.ADDRESSES,)
+            if relay
+            else (directory.PEOPLE, directory.ADDRESSES, directory.IDENTITIES),
         )
 
     def _reader(self, role: str) -> render.Directory:

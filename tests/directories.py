@@ -105,6 +105,8 @@ class Bucket:
         self.breaking: set[str] = set()
         """Objects at which the connection breaks off."""
         self.away = False
+        self.asked = 0
+        """Calls, with an answer or without."""
 
     def put(self, objects: dict[str, str]) -> None:
         """Write objects as Pulumi does."""
@@ -140,6 +142,7 @@ class Bucket:
         self.objects[Key] = Body
 
     def _answer(self) -> None:
+        self.asked += 1
         if self.away:
             raise EndpointConnectionError(endpoint_url="https://b.s3.amazonaws.com")
 
@@ -165,12 +168,16 @@ class NoQueue(Waiting):
     """A host without Postfix; counts how often its mail would be tried again."""
 
     tried = 0
+    settled = 0
 
     def look(self) -> None:
         pass
 
     def again(self) -> None:
         self.tried += 1
+
+    def settle(self) -> None:
+        self.settled += 1
 
 
 def published(owner: str, host: str, *, of: str = "") -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from model.mail import Postfix
-from userdata.machine.gatepost_directory.waiting import UNPROVEN
+from userdata.machine.gatepost_directory.waiting import UNLISTED, UNPROVEN
 
 STATE = "/var/lib/gatepost"
 """Where the synchroniser keeps what it has made."""
@@ -27,4 +27,4 @@ def known(postfix: Postfix) -> dict[str, Any]:
 
 def values() -> dict[str, str]:
     """What the templates of main.cf and master.cf say of it."""
-    return {"identity": IDENTITY, "nobody": NOBODY, "unproven": UNPROVEN}
+    return {"identity": IDENTITY, "nobody": NOBODY, "unproven": UNPROVEN, "unlisted": UNLISTED}

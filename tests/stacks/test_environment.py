@@ -118,7 +118,7 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
     bucket = "arn:aws:s3:::gatepost-dev-directory-123456789012-us-east-1"
     for name, role, own, lists, reads in (
         ("gatepost-dev-dmz-ms", "relay", "dmz-ms", ["addresses/"], ["keys/environment/ms.json"]),
-        ("gatepost-dev-ms", "hub", "ms", ["people/", "keys/"], []),
+        ("gatepost-dev-ms", "hub", "ms", ["people/", "addresses/", "keys/"], []),
     ):
         grant = built[0].one("iam/rolePolicy:RolePolicy", f"{name}-directory")
         policy = json.loads(grant.inputs["policy"])

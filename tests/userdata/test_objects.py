@@ -95,6 +95,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no address": (osaka(address=None), "must be IPv4"),
     "a command in the host": (osaka(host="ms2; rm -rf /"), "must be a host name"),
     "a host with a line more": (osaka(host="ms2.example.jp\n"), "must be a host name"),
+    "the hub's name": (osaka(host="ms.example.jp"), "host: must be the branch's own"),
     "a stranger's domain": (users("x@example.net"), "in our mail domains"),
     "a subdomain": (users("x@a.example.jp"), "in our mail domains"),
     "no domain": (users("x"), "in our mail domains"),
@@ -178,6 +179,11 @@ def test_a_malformed_or_hostile_object_is_refused(state: str) -> None:
 def test_an_object_that_is_right_is_taken() -> None:
     for key, text in {**HOME, **OSAKA}.items():
         assert parse(key, text.encode(), HUB) == json.loads(text)
+
+
+def test_a_hub_takes_no_branch_for_a_relay() -> None:
+    with pytest.raises(Refused, match="host: must be the branch's own, got dmz-ms"):
+        parse(OSAKA_KEY, osaka(host="dmz-ms.example.jp"), HUB)
 
 
 def led(member: Any, owner: str = "environment") -> tuple[str, bytes]:

@@ -251,3 +251,19 @@ def test_an_office_s_key_comes_by_its_settings(tmp_path: Path) -> None:
     }
     follow(tmp_path, bucket, replace(HUB, peers={}), keys=given).look()
     assert tables(tmp_path)["branch_certs"] == f"{of(HUB_KEY)} branches/nagoya\n"
+
+
+def test_a_branch_that_comes_back_with_its_key_is_known_again(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    before = tables(tmp_path)
+    assert of(OSAKA_KEY) in before["branch_certs"]
+    for key in OSAKA:
+        del bucket.objects[key]
+    follower.look()
+    assert of(OSAKA_KEY) not in tables(tmp_path)["branch_certs"]
+    bucket.put(OSAKA)
+    for _ in range(2):
+        follower.look()
+    assert tables(tmp_path) == before

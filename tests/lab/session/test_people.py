@@ -23,12 +23,14 @@ from tests.lab.session.drill import (
     CACHED,
     OSAKA_KEY,
     PAUSE,
+    RETRY_LIMIT,
     Drill,
     Steady,
     copy_mailbox,
     directory_bucket,
     in_force,
     places,
+    queued,
     server,
     wrong,
 )
@@ -108,6 +110,8 @@ def test_it_does_not_matter_who_learns_first(drill: Drill, steady: Steady, role:
         scene.run(slow, ["systemctl", "start", "--no-block", "gatepost-directory"])
     in_force(drill)
     sent = steady.end()
+    # Nobody says `postqueue -f`: each host itself tries again.
+    assert wait_for(lambda: not queued(scene), RETRY_LIMIT, interval=1.0), queued(scene)
     codes = Counter(each.code for each in sent if each.to in joined)
     assert not [each for each in sent if each.to in joined and each.code >= 500], "450, not 550"
     assert codes[450] if role == "relay" else codes[250]
@@ -192,6 +196,23 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
     assert codes == {user: {450, 250} for user in joined}
     assert {each.code for each in sent if each.to in left and each.begun > opened} == {550}
     assert wrong(drill, sent, stable) == []
+
+
+def test_after_a_crash_a_relay_marks_its_tables_before_postfix_starts(drill: Drill) -> None:
+    """They are as before the crash, when they were up to date; and S3 does not answer."""
+    scene, relay, unit = drill.scene, drill.scene.relay.name, "gatepost-directory"
+    in_force(drill)
+    assert scene.run(relay, ["systemctl", "stop", "postfix", unit], limit=100).code == 0
+    trusted = f"cd {TABLES}; : > stale && postmap cdb:stale"
+    assert scene.run(relay, ["sh", "-ec", trusted]).code == 0
+    assert scene.run(relay, ["nft", "-f", "-"], stdin=FENCE).code == 0
+    try:
+        assert scene.run(relay, ["systemctl", "start", "postfix"], limit=100).code == 0
+        assert "DEFER_IF_REJECT" in scene.run(relay, ["cat", f"{TABLES}/stale"]).out
+        assert _refused(drill) == "450"
+    finally:
+        scene.run(relay, ["nft", "delete", "table", "inet", "drill"])
+    assert wait_for(lambda: _refused(drill) == "550", ALARM_LIMIT, interval=ASKING)
 
 
 def _refused(drill: Drill) -> str:

@@ -173,6 +173,8 @@ def _check_people(data: Part, owner: str, config: Config) -> None:
         return
     if data["open_aliases"] != []:
         raise Refused("open_aliases: must be the environment's to open")
+    if data["host"] in config.peers or (owner != config.owner and data["host"] == config.host):
+        raise Refused(f"host: must be the branch's own, got {data['host']}")
     _check_server(data["address"], config)
 
 

@@ -139,6 +139,7 @@ class Peers:
             troubles.add(f"the keys cannot be read: {error}")
         for key in set(self.keys) - set(peers):
             del self.keys[key]
+            self._tags.pop(key, None)  # who comes back is asked anew
             self.store.keep(key, None)
         troubles |= {
             f"no key of {peer.host} ({key}): mail from and to it waits"
