@@ -52,6 +52,9 @@ test: host lint
 bench: host
 	.venv/bin/python -m benchmarks
 
+# A lab that runs is known by its folder alone: that stays until the lab has been taken down.
 clean:
-	-[ -x .venv/bin/gatepost ] && .venv/bin/gatepost lab down
+	@[ ! -e .lab ] || .venv/bin/gatepost lab down || { \
+	    echo ".lab may be a running lab's and was not taken down: make install, then make clean" >&2; \
+	    exit 1; }
 	rm -rf .venv .tools .lab
