@@ -180,6 +180,11 @@ class Environment:
         return self.zones.index(relay.zone) if relay.zone else 0
 
     @property
+    def nat_zones(self) -> tuple[str, ...]:
+        """The zones that have a NAT gateway."""
+        return self.zones if self.nat == "per-zone" else self.zones[:1]
+
+    @property
     def relay_places(self) -> tuple[int, ...]:
         """The place of each relay, in order."""
         return places(self.relays)

@@ -23,9 +23,8 @@ from components.keys import Key
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, certificates, directory, flows, mail, secrets
+from model import acl, addressing, certificates, directory, flows, mail, prices, secrets
 from model.people import People
-from model.prices import CERTIFICATES_DISK
 from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, names, terms, turns
 from stacks.common import host_output, legacy, provider, settings_output
@@ -40,7 +39,9 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     Raises SettingsError before anything is declared.
     """
     settings, people = load_environment(stack, raw)
-    return _Build(stack, settings, people).outputs()
+    outputs = _Build(stack, settings, people).outputs()
+    account.tell_cost(prices.environment_cost(settings), settings.region)
+    return outputs
 
 
 class _Build:
@@ -268,7 +269,7 @@ class _Build:
     def _relay(self, relay: Relay, index: int, birth: str, held: bool) -> MailHost:
         zone = self.settings.relay_zone(relay)
         volumes = self._volumes(
-            relay.host, zone, queue=self.settings.disks.queue, certificates=CERTIFICATES_DISK
+            relay.host, zone, queue=self.settings.disks.queue, certificates=prices.CERTIFICATES_DISK
         )
         address = self.addresses[relay.host]
         ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})

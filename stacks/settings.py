@@ -141,13 +141,15 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         self.twice: list[str] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key, _ in node.value:
+            # Any other node is no key at all: super() says so.
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 line = key.start_mark.line + 1
                 self.twice.append(f"line {line}: must have each key once, got {key.value!r} again")
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
+            seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
