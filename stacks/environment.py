@@ -67,6 +67,7 @@ class _Build:
             self.name,
             plan=self.plan,
             region=settings.region,
+            bucket=self.bucket,
             zones=settings.zones,
             nat_per_zone=settings.nat == "per-zone",
             branches=str(settings.branches),
