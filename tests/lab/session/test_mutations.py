@@ -95,7 +95,7 @@ def postfix(scene: Scene, host: str, name: str, value: str) -> Generator[None]:
         ),
         (
             "hub",
-            "relayhost",
+            "sender_dependent_relayhost_maps",
             "",
             routes.seen_outside,
             ("nothing came to c@example.net within 2 s", "queue of ms.example.jp:"),
