@@ -30,7 +30,9 @@ Neither groups nor ACLs see the VPC resolver (base address + 2, 169.254.169.253)
 metadata (169.254.169.254), time sync (169.254.169.123) and the subnet's router (VPC User Guide,
 "Security groups", "Network ACL basics"). Metadata has a fence on each machine: its own nftables
 lets root alone reach it. Groups cannot match names: packages and AWS's services are therefore
-HTTPS to anywhere. A name server that leaks data through the resolver is not stopped here.
+HTTPS to anywhere. Of the Region's S3 the gateway endpoint's policy leaves the directory's bucket
+alone; buckets of other Regions are HTTPS like all else. A name server that leaks data through the
+resolver is not stopped here.
 """
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from model import ports
 from model.dns import outbound_name
 from model.fields import is_private
 from model.outbound import DIRECT, RELAY, SMARTHOST
@@ -47,13 +46,18 @@ class Postfix:
     inside: str = ""
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
-    """Next hops that take everything else, in order; empty: delivered by MX."""
+    """Next hops that take everything else, in order; empty: the relays do, or it is delivered by
+    MX."""
+    network: str = ""
+    """Where the relays are whose names, addresses and order a hub has by the directory."""
+    by_relays: bool = False
+    """Whether those take everything else."""
     login: bool = False
     """Whether the next hop outside wants a login, and TLS under its own name."""
-    bouncers: tuple[str, ...] = ()
-    """Hosts of our own whose bounces this host takes for anywhere, as they cannot send."""
+    bounces: bool = False
+    """Whether this host takes the relays' bounces for anywhere, as they cannot send."""
     drains: bool = False
-    """Whether it takes whatever else those still have queued for the Internet."""
+    """Whether it takes whatever else they still have queued for the Internet."""
     exit: bool = False
     """Whether the host hands mail to the Internet: there the traces of the inside are removed."""
     hidden: tuple[str, ...] = ()
@@ -68,14 +72,12 @@ class Postfix:
     """MX hosts by which it tells a block of outbound port 25."""
     peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The environment's hosts that it exchanges mail with, each with the next hops that lead there;
-    a hub learns of branches by the directory."""
+    a hub learns of relays and branches by the directory."""
     legacy: bool = False
     """Whether it sends to servers to migrate from, which have no certificate of ours."""
     forwarding: bool = False
     """Whether mail is forwarded outside, and comes back to return addresses in the primary
     domain."""
-    edge: tuple[str, ...] = ()
-    """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -124,7 +126,7 @@ class Postfix:
     @property
     def hands_over(self) -> bool:
         """Whether what is not for the mail domains goes to a host of our own, too."""
-        return bool(self.outside) and not self.login
+        return self.by_relays or (bool(self.outside) and not self.login)
 
     @property
     def verifies(self) -> bool:
@@ -170,23 +172,17 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
     )
 
 
-def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
-    """The mail server inside; branches are trusted by their certificates, as the directory says.
-
-    `relays` are the relays' addresses by host, in the order in which they are tried: the first that
-    answers takes the mail (postconf(5), relayhost).
-    """
+def hub(settings: Environment) -> Postfix:
+    """The mail server inside; relays and branches are known and trusted as the directory says."""
     primary, smarthost = settings.domains[0], settings.smarthost
-    own: dict[str, Any] = {"peers": dict.fromkeys(relays, ())}
+    own: dict[str, Any] = {}
     if settings.outbound == RELAY:
-        own["outside"] = tuple(f"[{address}]:{ports.INSIDE}" for address in relays.values())
-        own["peers"] = {host: (way,) for host, way in zip(relays, own["outside"], strict=True)}
+        own["by_relays"] = True
     elif settings.outbound == DIRECT:
         own["helo"] = outbound_name(primary)
     elif smarthost:
         own["outside"] = (f"[{smarthost.host}]:{smarthost.port}",)
-        own |= {"login": True, "drains": smarthost.drain, "helo": primary}
-        own["bouncers"] = tuple(str(address) for address in relays.values())
+        own |= {"login": True, "drains": smarthost.drain, "helo": primary, "bounces": True}
     return Postfix(
         role="hub",
         host=settings.hub.host,
@@ -195,7 +191,7 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
         hidden=(settings.hub.host,),
         port25_probes=settings.port25_probes,
         forwarding=settings.forwards,
-        edge=tuple(sorted(str(address) for address in relays.values())),
+        network=str(settings.network),
         legacy=bool(settings.legacy),
         # One with a public address cannot reach the hub (model.flows), nor could it be believed.
         trusted=tuple(
@@ -210,7 +206,8 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
 def own_zone_first(
     settings: Environment, addresses: Sequence[IPv4Address]
 ) -> dict[str, IPv4Address]:
-    """The relays' `addresses` by host, those of the hub's zone, the first, before the others."""
+    """The relays' `addresses` by host, in the order in which the hub tries them: those of its own
+    zone, the first, before the others."""
     pairs = list(zip(settings.relays, addresses, strict=True))
     return {
         relay.host: address

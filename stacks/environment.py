@@ -69,6 +69,7 @@ class _Build:
             self.name,
             plan=self.plan,
             region=settings.region,
+            bucket=self.bucket,
             zones=settings.zones,
             nat_per_zone=settings.nat == "per-zone",
             branches=str(settings.branches),
@@ -134,6 +135,7 @@ class _Build:
             protect=self.settings.protect,
             opts=self.opts,
         )
+        after = ResourceOptions(provider=self.provider, depends_on=[bucket.versioning])
         part = DirectoryPart(
             f"{self.name}-people",
             bucket=bucket.bucket.id,
@@ -143,10 +145,11 @@ class _Build:
                     people,
                     host=self.settings.hub.host,
                     address=str(self.plan.hub),
+                    relays=mail.own_zone_first(self.settings, self.plan.relays),
                 ),
                 certificates.policy_object(self.settings),
             ),
-            opts=ResourceOptions(provider=self.provider, depends_on=[bucket.versioning]),
+            opts=after,
         )
         archives = [
             software_object(
@@ -154,9 +157,7 @@ class _Build:
                 software.archive(role),
                 owner=directory.environment_owner(),
                 bucket=bucket.bucket.id,
-                opts=ResourceOptions(
-                    provider=self.provider, parent=bucket, depends_on=[bucket.versioning]
-                ),
+                opts=ResourceOptions.merge(after, ResourceOptions(parent=bucket)),
             )
             for role in (flows.RELAY, flows.HUB)
         ]
@@ -300,7 +301,7 @@ class _Build:
 
     def _hub(self) -> MailHost:
         settings = self.settings
-        postfix = mail.hub(settings, mail.own_zone_first(settings, self.plan.relays))
+        postfix = mail.hub(settings)
         volumes = self._volumes(
             settings.hub.host, 0, queue=settings.disks.queue, mail=settings.disks.mail
         )

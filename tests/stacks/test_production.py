@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,14 @@ def test_a_zone_and_a_relay_more_change_nothing_that_is_there(prod: dict[str, An
             assert after.resources[key].inputs == resource.inputs, key
     wider = build(prod | {"zones": zones, "relays": relays})
     for key, resource in after.resources.items():
-        if "instance:Instance" in key[0] and resource.name != "gatepost-prod-ms":
+        if "instance:Instance" in key[0]:
             assert wider.resources[key].inputs == resource.inputs, key
+    told = wider.one("s3/bucketObjectv2:BucketObjectv2", "gatepost-prod-people-people")
+    assert [relay["host"] for relay in json.loads(told.inputs["content"])["relays"]] == [
+        "mx1.example.jp",
+        "mx2.example.jp",
+        "mx3.example.jp",
+    ]
 
 
 def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(

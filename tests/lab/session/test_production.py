@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from checks import firewall
+from checks.mail import follow
 from checks.queueing import empty_queues, without_postfix
 from checks.ready import wait_ready
 from checks.suite import Scene, run_suite
@@ -321,19 +322,21 @@ def test_a_third_relay_is_refused_until_the_quota_allows_its_address(bench: Benc
     assert bench.engine().preview(STACK).deleted == 0
 
 
-def test_a_third_relay_replaces_the_hub_and_no_relay(bench: Bench) -> None:
-    """The hub's main.cf lists the relays, so that it gets another user data; no relay's does."""
+def test_a_third_relay_replaces_nothing_and_the_hub_sends_by_it(bench: Bench) -> None:
+    """The hub has the relays by the directory."""
     ids = bench.boot_ids()
     grown = apply(bench)
-    assert replaced(grown) == machine(HUB, "queue", "mail")
-    assert grown.deleted == 0
+    assert (grown.replaced, grown.deleted) == (0, 0)
     wait_ready(Twin(bench.lab))
-    assert renewed(ids, bench.boot_ids()) == {HUB}
+    assert renewed(ids, bench.boot_ids()) == set()
     assert set(bench.boot_ids()) == {MX1, MX2, MX3, HUB}
     scene = Scene(Twin(bench.lab))
     asked = scene.run(INTERNET.namespace, ["dig", "+short", "MX", "example.jp"]).out
     assert {line.split()[1].rstrip(".") for line in asked.splitlines()} == {MX1, MX2, MX3}
     assert failures(scene) == []
+    with without_postfix(scene, MX1), without_postfix(scene, MX2):
+        sender, receiver = f"taro@{scene.domains[0]}", scene.outside[0]
+        follow(scene, scene.hub, sender, f"e@{receiver.domain}", [MX3, receiver.host])
 
 
 # --- the end ---

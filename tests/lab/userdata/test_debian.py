@@ -58,10 +58,9 @@ def image() -> Image:
 
 
 def hosts(settings: Environment) -> dict[str, mail.Postfix]:
-    relays = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
     return {
         "relay": mail.relay(settings, settings.relays[0].host, IPv4Address("10.1.11.5"), "1.2.3.4"),
-        "hub": mail.hub(settings, relays),
+        "hub": mail.hub(settings),
         "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
     }
 

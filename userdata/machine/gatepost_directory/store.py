@@ -24,6 +24,8 @@ class Store:
         "branch_certs",
         "peers",
         "tls_policy",
+        "outward",
+        "edge",
         "mailboxes",
         "transport",
         "aliases",

@@ -18,6 +18,8 @@ Tables = dict[str, dict[str, str]]
 
 HOLDING = "retry:4.2.1 The mailbox is being moved"
 REFUSED = "550 {}"
+BY_EDGE = "permit_auth_destination"
+"""What the relays have let through is delivered (access(5), postconf(5))."""
 STALE = "DEFER_IF_REJECT 4.3.0 Not all addresses are known at the moment"
 """Turns what would be a 550 for an unknown address into a 450 (access(5))."""
 
@@ -129,6 +131,7 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
         "held": {user: "OK" for user, way in transport.items() if way == HOLDING},
         "refused": refused,
         "recipients": dict.fromkeys([*transport, *aliases], "OK"),
+        "edge": {relay["address"]: BY_EDGE for relay in parts[0]["relays"]},
     }, conflicts + joined
 
 
