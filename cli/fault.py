@@ -11,7 +11,7 @@ from typing import get_args
 
 from lab import hosts
 from lab.faults import EVERY_HOST, NAT_IDLE, SOUND, Blocklist, FaultError, Faults
-from lab.internet.plan import MAIL_HOSTS
+from lab.internet.plan import POSTFIX_HOSTS
 from lab.session import Lab
 from lab.world.model import Instance
 
@@ -50,7 +50,7 @@ def _port_25(lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
 
 
 def _certificate(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
-    known = [host.namespace for host in MAIL_HOSTS]
+    known = [host.namespace for host in POSTFIX_HOSTS]
     if arguments.host not in known:
         raise FaultError(f"certificate {arguments.host}: must be one of {', '.join(known)}")
     state = ON if arguments.which == "wrong" else OFF
@@ -112,6 +112,13 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
         "whether the smarthost takes bounces; Amazon SES does not",
     )
     kind.add_argument("switch", choices=["refused", "accepted"])
+    kind = _kind(
+        kinds,
+        "smarthost-plain",
+        lambda _lab, faults, arguments: replace(faults, smarthost_plain=arguments.switch == ON),
+        "the smarthost offers a login, and no TLS",
+    )
+    kind.add_argument("switch", choices=[ON, OFF])
     kind = _kind(
         kinds,
         "undelegated",

@@ -24,6 +24,9 @@ POLICY_AGE = {"testing": 86_400, "enforce": 604_800, "none": 86_400}
 """Seconds for which senders keep the MTA-STS policy of each mode: a week, as RFC 8461 (section
 3.2) wants weeks against an attacker who blocks its renewal; a day while it may be taken back."""
 
+MTA_STS_LABEL = "_mta-sts"
+"""Where senders learn that a domain has a policy, and which (RFC 8461 section 3.1)."""
+
 DANE_PARAMETERS = "3 1 1"
 """Usage, selector and matching type of TLSA: the host's own key by SHA-256 (RFC 7672, 3.1.1)."""
 
@@ -191,7 +194,7 @@ def _policy_entries(
     settings: Environment, domain: str, relays: Mapping[str, str]
 ) -> Iterator[Entry]:
     yield policy_host(domain), "A", [*relays.values()]
-    yield f"_mta-sts.{domain}", "TXT", [f"v=STSv1; id={mta_sts_id(settings)};"]
+    yield f"{MTA_STS_LABEL}.{domain}", "TXT", [f"v=STSv1; id={mta_sts_id(settings)};"]
 
 
 def _issuer_entries(settings: Environment, domain: str) -> Iterator[Entry]:

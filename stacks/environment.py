@@ -348,6 +348,7 @@ class _Build:
             relays=self.addresses,
             nat=self._hub_nat,
             existing=existing,
+            published=self.ready,
             account=self.account,
             opts=self.opts,
         )

@@ -76,13 +76,14 @@ def declare(
     relays: Mapping[str, aws.ec2.Eip],
     nat: aws.ec2.Eip,
     existing: Mapping[str, Sequence[str]],
+    published: Sequence[pulumi.Resource],
     account: str,
     opts: ResourceOptions,
 ) -> Names:
     """Declare the zones and their records, and the reverse names once they can be.
 
     `relays` are the relays' Elastic IPs by host, `nat` is that of the hub's NAT gateway;
-    `existing` is the answer of `existing_zones`.
+    `existing` is the answer of `existing_zones`, `published` what the MTA-STS policy is among.
     """
     zones = Zones(
         name,
@@ -102,7 +103,8 @@ def declare(
         [
             (record, known.apply(lambda all_, i=i: all_[i].route53_values()))
             for i, record in enumerate(shape)
-        ]
+        ],
+        published,
     )
     reverse = _reverse_names(settings, zones, relays, nat)
     ds = {}

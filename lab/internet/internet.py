@@ -18,11 +18,21 @@ from lab.internet.endpoints import ROUTE53_NAMES, s3_names, ssm_names, sts_names
 from lab.internet.judge import Judge
 from lab.internet.knot import Knot
 from lab.internet.machine import Machine, boot
-from lab.internet.mail import POSTFIX_HOSTS, Mail
+from lab.internet.mail import Mail
 from lab.internet.mirror import MirrorServer
 from lab.internet.names import Names
 from lab.internet.netns import connect, listen
-from lab.internet.plan import ACME, API, CLOUD, LOOPBACK, MACHINES, MIRROR, NAMES, OutsideHost
+from lab.internet.plan import (
+    ACME,
+    API,
+    CLOUD,
+    LOOPBACK,
+    MACHINES,
+    MIRROR,
+    NAMES,
+    POSTFIX_HOSTS,
+    OutsideHost,
+)
 from lab.internet.processes import START_LIMIT, Processes, Running, ServiceError
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
 from lab.internet.route53 import Route53

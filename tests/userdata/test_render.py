@@ -41,6 +41,15 @@ def test_no_domain_is_local_and_no_map_is_berkeley_db(settings: Environment, rol
     assert not re.search(r"\b(hash|btree):[^ ]", re.sub("(?m)^#.*", "", text))
 
 
+def test_where_tls_is_a_must_it_is_no_older_one(settings: Environment) -> None:
+    for host in hosts(settings).values():
+        found = parameters(render.main_cf(host))
+        for side in ("smtp", "smtpd"):
+            assert found[f"{side}_tls_protocols"] == ">=TLSv1.2"
+            # Postfix's own value is >=TLSv1 (postconf(5)).
+            assert found[f"{side}_tls_mandatory_protocols"] == f"${side}_tls_protocols"
+
+
 def test_only_the_edge_says_550(settings: Environment) -> None:
     code = "unknown_relay_recipient_reject_code"
     texts = {role: parameters(render.main_cf(host)) for role, host in hosts(settings).items()}
