@@ -41,7 +41,7 @@ def build(stack: str, raw: object) -> dict[str, Any]:
 
     Raises SettingsError before anything is declared.
     """
-    settings, people = load_environment(raw)
+    settings, people = load_environment(raw, stack)
     return _Build(stack, settings, people).outputs()
 
 

@@ -193,7 +193,7 @@ def test_a_long_text_is_written_as_several_strings(dev: dict[str, Any]) -> None:
 
 def test_an_alias_domain_takes_the_mail_of_its_mail_domain(dev: dict[str, Any]) -> None:
     raw = dev | {"alias_domains": {"example.com": "example.jp"}}
-    settings, people = load_environment(raw)
+    settings, people = load_environment(raw, "dev")
     assert people.aliases["taro@example.com"] == ("taro@example.jp",)
     assert people.aliases["info@example.com"] == people.aliases["info@example.jp"]
     assert people.aliases["postmaster@example.com"] == ("taro@example.jp",)
