@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import dataclass
 
 from benchmarks.people import lab
 from checks.suite import Scene
+from lab.waiting import wait_for
 from model import directory
 from model.people import People, User
-from tests.lab.session.drill import Drill, directory_bucket, in_force
+from tests.lab.session.drill import Drill, directory_bucket, in_force, server
 
 BRANCHES = 200
 """Osaka among them; the others are objects in the bucket without a machine."""
@@ -21,6 +23,7 @@ LIMIT = 600.0
 QUIET = 30
 """Seconds for which bytes are counted while nothing changes."""
 LOOKUPS = 100_000
+TABLES = "/var/lib/gatepost/tables"
 METER = """table inet counted {
     chain input {
         type filter hook input priority 0;
@@ -106,20 +109,31 @@ def measure(drill: Drill, users: int) -> dict[str, float]:
 
 
 def _fill_branches(drill: Drill) -> None:
-    """The objects of all branches but Osaka, as their stacks would write them."""
+    """The objects of all branches but Osaka, as their stacks and machines would write them."""
     s3, bucket = drill.bench.client("s3"), directory_bucket(drill.bench)
     for number in range(1, BRANCHES):
         name = f"branch-{number}"
+        owner, host = directory.branch_owner(name), f"{name}.example.jp"
         mine = [User(address=f"b{number}.{each}@example.jp") for each in range(EACH)]
         objects = directory.objects(
-            directory.branch_owner(name),
+            owner,
             People(users=tuple(mine), aliases={}),
-            host=f"{name}.example.jp",
+            host=host,
             address=f"192.168.{number + 20}.5",
         )
-        for item in objects:
+        fingerprint = hashlib.sha256(host.encode()).digest().hex(":").upper()
+        key = directory.identity_object(owner, host, fingerprint)
+        for item in (*objects, key):
             s3.put_object(Bucket=bucket, Key=item.key, Body=item.text.encode())
     in_force(drill, limit=LIMIT)
+    hub = server(drill, "dev")
+    if not wait_for(lambda: _keys(drill.scene, hub) == BRANCHES, LIMIT):
+        raise SystemExit(f"{hub}: knows {_keys(drill.scene, hub)} branches' keys of {BRANCHES}")
+
+
+def _keys(scene: Scene, host: str) -> int:
+    """How many branches a hub knows by their keys."""
+    return len(_run(scene, host, ["cat", f"{TABLES}/branch_certs"]).splitlines())
 
 
 def _up(drill: Drill, crowd: list[str]) -> tuple[float, float]:
@@ -156,7 +170,7 @@ def _idle_bytes(scene: Scene, host: str) -> float:
 
 def _rate(scene: Scene, host: str) -> float:
     """Answers of Postfix's own postmap a second, from the table of who exists."""
-    return float(_python(scene, host, _RATE, "/var/lib/gatepost/tables/recipients", str(LOOKUPS)))
+    return float(_python(scene, host, _RATE, f"{TABLES}/recipients", str(LOOKUPS)))
 
 
 def _python(scene: Scene, host: str, program: str, *words: str) -> str:

@@ -99,6 +99,11 @@ def branch_boundary(name: str, bucket: str, opts: ResourceOptions) -> aws.iam.Po
     )
 
 
+KEPT_DAYS = 90
+"""Days for which what an object held before can be had back: after that only the disk would grow,
+by megabytes for each person of a large company who joins or leaves."""
+
+
 class DirectoryBucket(ComponentResource):
     """A private, versioned, encrypted bucket that answers over TLS only."""
 
@@ -133,6 +138,21 @@ class DirectoryBucket(ComponentResource):
             bucket=self.bucket.id,
             versioning_configuration={"status": "Enabled"},
             opts=child,
+        )
+        aws.s3.BucketLifecycleConfiguration(
+            name,
+            bucket=self.bucket.id,
+            rules=[
+                {
+                    "id": "old-versions",
+                    "status": "Enabled",
+                    "filter": {},
+                    "noncurrent_version_expiration": {"noncurrent_days": KEPT_DAYS},
+                    # What is left of an object that is gone, once its last version is.
+                    "expiration": {"expired_object_delete_marker": True},
+                }
+            ],
+            opts=ResourceOptions(parent=self, depends_on=[self.versioning]),
         )
         aws.s3.BucketServerSideEncryptionConfiguration(
             name,

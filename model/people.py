@@ -192,12 +192,7 @@ def read_people(
     any.
     """
     values, problems = fields.read(_BranchFile if branch else _EnvironmentFile, raw, path)
-    found = People(
-        users=tuple(sorted(values.get("users", ()), key=lambda user: user.address)),
-        aliases=values.get("aliases", {}),
-        open_aliases=values.get("open_aliases", ()),
-        reserved=tuple(sorted(values.get("reserved", ()))),
-    )
+    found = _made(values)
     problems += _twice(found, path)
     problems += _domain_problems(found, domains, path)
     problems += _server_problems(found.users, legacy, path)
@@ -220,6 +215,23 @@ def read_people(
             reserved=found.reserved,
         ),
         [],
+    )
+
+
+def glimpse(raw: object, *, branch: bool) -> People:
+    """What can be read of somebody else's file, groups within groups as they stand.
+
+    What is wrong in it is for its own `up` to tell.
+    """
+    return _made(fields.read(_BranchFile if branch else _EnvironmentFile, raw)[0])
+
+
+def _made(values: Mapping[str, Any]) -> People:
+    return People(
+        users=tuple(sorted(values.get("users", ()), key=lambda user: user.address)),
+        aliases=values.get("aliases", {}),
+        open_aliases=values.get("open_aliases", ()),
+        reserved=tuple(sorted(values.get("reserved", ()))),
     )
 
 

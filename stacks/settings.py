@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from model import directory, fields
+from model.claims import Claims, disputes
 from model.fields import SettingsError
 from model.forwarding import NOWHERE, Forwarding
 from model.hosts import NAME
 from model.neighbours import Neighbour, stack_name
-from model.people import People, in_alias_domains, read_people
+from model.people import People, glimpse, in_alias_domains, read_people
 from model.settings import (
     Branch,
     Environment,
@@ -32,7 +34,7 @@ BUCKET_NAME = 63
 
 
 def load_environment(stack: str, raw: object) -> tuple[Environment, People]:
-    """The settings and people of an environment, those in its alias domains too.
+    """The settings and people of the environment `stack`, those in its alias domains too.
 
     Raises SettingsError with every problem.
     """
@@ -42,6 +44,8 @@ def load_environment(stack: str, raw: object) -> tuple[Environment, People]:
         values, values.get("domains"), branch=False, legacy=legacy, allowed=forwarding(values)
     )
     problems += _environment_name_problems(stack, values.get("region"))
+    if people:
+        more += claim_problems(stack, stack, values["people"], people)
     if problems or more or people is None:
         raise SettingsError(problems + more)
     settings = Environment(**values)
@@ -74,9 +78,12 @@ def load_branch_people(
 ) -> tuple[People | None, list[str]]:
     """A branch's people, whose addresses must be in the environment's mail `domains`.
 
-    They exist in its alias domains too.
+    They exist in its alias domains too. No other file may claim one of them.
     """
     people, problems = _people({"people": branch.people}, domains, branch=True)
+    if people:
+        stack = stack_name(branch.environment, branch.name)
+        problems += claim_problems(stack, branch.environment, branch.people, people)
     return people and in_alias_domains(people, alias_domains), problems
 
 
@@ -112,21 +119,67 @@ def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighb
     What is wrong in another's file is for its own `up` to tell. Raises SettingsError for one that
     is no YAML.
     """
-    found = []
+    return [
+        Neighbour(
+            where=f"stack {other}",
+            **{key: values.get(key) for key in ("network", "name", "host", "gateway")},
+        )
+        for other, values in _branches(environment, folder)
+        if other != stack
+    ]
+
+
+def claim_problems(stack: str, environment: str, path: str, people: People) -> list[str]:
+    """Where files of people of the same environment, in the same folder, claim what this one does.
+
+    `people` are those of the file `path` of `stack`. Raises SettingsError for a file that is no
+    YAML.
+    """
+    own = Claims(where=path, people=people, branch=stack != environment)
+    home = _settings(HERE / f"Pulumi.{environment}.yaml", "environment", Environment)
+    found = [(environment, home), *_branches(environment, HERE)]
+    files = {other: values["people"] for other, values in found if "people" in values}
+    opened = people.open_aliases
+    if own.branch and environment in files:
+        opened = _glimpse(files[environment], branch=False).open_aliases
+    mine = own.firm(opened)
+    others = [
+        Claims(
+            where=f"{file} of stack {other}",
+            people=_glimpse(file, branch=other != environment),
+            branch=other != environment,
+        )
+        for other, file in files.items()
+        if other != stack and _speaks_of(mine, file)
+    ]
+    return list(disputes(own, others, opened))
+
+
+def _branches(environment: str, folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The stacks of an environment's branches and offices, and what their files say."""
     for file in sorted(folder.glob(f"Pulumi.{stack_name(environment, '*')}.yaml")):
-        other = file.name.removeprefix("Pulumi.").removesuffix(".yaml")
-        try:
-            content, _ = _read(file)
-        except yaml.YAMLError as error:
-            raise SettingsError([f"{file.name}: must be a YAML file, got {error}"]) from None
-        config = content.get("config") if isinstance(content, dict) else None
         for kind, cls in (("branch", Branch), ("office", Office)):
-            raw = (config or {}).get(f"gatepost:{kind}")
-            values, _ = fields.read(cls, raw)
-            if other != stack and values.get("environment") == environment:
-                seen = {key: values.get(key) for key in ("network", "name", "host", "gateway")}
-                found.append(Neighbour(where=f"stack {other}", **seen))
-    return found
+            values = _settings(file, kind, cls)
+            if values.get("environment") == environment:
+                yield file.name.removeprefix("Pulumi.").removesuffix(".yaml"), values
+
+
+def _settings(file: Path, kind: str, cls: type[Any]) -> dict[str, Any]:
+    """What can be read of another stack's settings; nothing of one that is of another kind."""
+    content = _yaml(file)
+    config = content.get("config") if isinstance(content, dict) else None
+    return fields.read(cls, (config or {}).get(f"gatepost:{kind}"))[0]
+
+
+def _glimpse(name: str, *, branch: bool) -> People:
+    """What can be read of another stack's file of people."""
+    return glimpse(_yaml(HERE / name), branch=branch)
+
+
+def _speaks_of(addresses: set[str], name: str) -> bool:
+    """Whether a file has one of these addresses anywhere: to read all of each takes far longer."""
+    file = HERE / name
+    return file.exists() and not addresses.isdisjoint(_ADDRESS.findall(file.read_text()))
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -153,6 +206,16 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
         return super().construct_mapping(node, deep)
 
 
+def _yaml(file: Path) -> Any:
+    """What another stack's file holds, nothing if there is none; raises SettingsError."""
+    if not file.exists():
+        return None
+    try:
+        return _read(file)[0]
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError([f"{file.name}: must be a YAML file, got {error}"]) from None
+
+
 def _read(file: Path) -> tuple[Any, list[str]]:
     """The content of a YAML file, and a sentence for each key that is there twice."""
     loader = _Loader(file.read_text())
@@ -160,6 +223,10 @@ def _read(file: Path) -> tuple[Any, list[str]]:
         return loader.get_single_data(), loader.twice
     finally:
         loader.dispose()
+
+
+_ADDRESS = re.compile(r"[a-z0-9._-]+@[a-z0-9.-]+")
+"""Whatever looks like an address, as files of people have them (model/people.py)."""
 
 
 def _people(

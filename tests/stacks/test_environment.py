@@ -151,6 +151,18 @@ def test_the_bucket_is_private_versioned_encrypted_and_tls_only(
     assert statement[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
 
+def test_what_the_bucket_held_before_goes_after_a_while_and_what_it_holds_never(
+    built: tuple[Recorder, dict[str, Any]],
+) -> None:
+    kind = "s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+    found = built[0].one(kind, "gatepost-dev-directory")
+    [rule] = found.inputs["rules"]
+    assert (rule["status"], rule["filter"]) == ("Enabled", {})
+    assert rule["noncurrentVersionExpiration"] == {"noncurrentDays": 90}
+    assert rule["expiration"] == {"expiredObjectDeleteMarker": True}
+    assert "gatepost-dev-directory" in found.dependencies, "versioning comes first"
+
+
 def test_the_environment_names_no_branch_and_no_one_there(
     built: tuple[Recorder, dict[str, Any]],
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +37,7 @@ OFFICE = {
     "host": "ms9.example.jp",
     "address": "192.168.99.5",
     "gateway": "203.0.113.9",
-    "people": "people/dev-osaka.yaml",
+    "people": "nagoya.yaml",
 }
 
 
@@ -195,7 +196,11 @@ def test_attachments_beyond_the_limit_are_refused(osaka: dict[str, Any]) -> None
 # --- an office ---
 
 
-def test_an_office_has_a_vpn_with_one_route_and_hidden_keys() -> None:
+def test_an_office_has_a_vpn_with_one_route_and_hidden_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nagoya.yaml").write_text("users: [goro@example.jp]\n")
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
     recorder, outputs = build(OFFICE, JOINED, office)
     connection = recorder.one("ec2/vpnConnection:VpnConnection", "gatepost-dev-nagoya")
     assert connection.inputs["staticRoutesOnly"] is True
@@ -217,6 +222,10 @@ def test_an_office_has_a_vpn_with_one_route_and_hidden_keys() -> None:
     assert outputs["hosts"] == []
 
 
-def test_an_office_without_a_transit_gateway_is_refused() -> None:
+def test_an_office_without_a_transit_gateway_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nagoya.yaml").write_text("users: [goro@example.jp]\n")
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
     with pytest.raises(SettingsError, match="office: needs a Transit Gateway for its VPN"):
         build(OFFICE, TERMS, office)
