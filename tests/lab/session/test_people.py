@@ -44,6 +44,7 @@ FENCE = """table inet drill {
 """
 """What keeps a host from S3."""
 TABLES = "/var/lib/gatepost/tables"
+FIGURES = "/run/gatepost/directory.prom"
 STALE_LIMIT = 60.0
 """Seconds until a relay takes its tables for out of date: 30 and a look or two that time out."""
 ALARM_LIMIT = 30.0
@@ -250,11 +251,30 @@ def test_a_hostile_object_is_named_and_the_last_good_one_stays(drill: Drill) -> 
         told = gatepost(drill.bench.lab.project, drill.bench.lab.state, "status").stdout
         for host in servers:
             assert f"ALARM  {host}  directory: {said}" in told
+            assert "gatepost_directory_refused 1\n" in scene.run(host, ["cat", FIGURES]).out
         assert {host: _tables(scene, host) for host in servers} == tables
     finally:
         s3.put_object(Bucket=bucket, Key=OSAKA_KEY, Body=right)
     for host in servers:
         assert wait_for(lambda h=host: not _alarm(drill, h), ALARM_LIMIT), host
+
+
+def test_a_hostile_branch_takes_nobody_s_server(drill: Drill) -> None:
+    """By name it would come first."""
+    scene, s3, key = drill.scene, drill.bench.client("s3"), "people/branches/aaa.json"
+    bucket, hub = directory_bucket(drill.bench), server(drill, "dev")
+    osaka = s3.get_object(Bucket=bucket, Key=OSAKA_KEY)["Body"].read()
+    before = _tables(scene, hub)
+    s3.put_object(Bucket=bucket, Key=key, Body=osaka.replace(b"branches/osaka", b"branches/aaa"))
+    try:
+        said = (
+            f"refused {key}: must have a server of its own, 192.168.10.5 belongs to branches/osaka"
+        )
+        assert wait_for(lambda: _alarm(drill, hub) == said, ALARM_LIMIT), _alarm(drill, hub)
+        assert _tables(scene, hub) == before
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)
+    assert wait_for(lambda: not _alarm(drill, hub), ALARM_LIMIT)
 
 
 def _alarm(drill: Drill, host: str) -> str:

@@ -81,6 +81,8 @@ class Synchroniser:
             self.set_stale(self._blind())
         else:
             self.applied = self._apply()
+            if not self.applied:
+                self._doubt()
         self.pairs.look({*self.tags, *self.refused})
         self.waiting.look()
         self._say(self._complaints())
@@ -94,6 +96,13 @@ class Synchroniser:
     def set_stale(self, stale: bool) -> None:
         """Have a relay say 450 instead of 550 to addresses that it does not know."""
         self.store.install(self._stale(stale))
+
+    def _doubt(self) -> None:
+        """Have a relay whose new tables do not come in force say so, if that much can be built."""
+        try:
+            self.set_stale(True)
+        except Refused as reason:
+            self.derived.add(f"not in force: {reason}")
 
     def _stale(self, stale: bool) -> Tables:
         if self.config.role != "relay":
