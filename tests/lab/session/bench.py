@@ -51,6 +51,11 @@ def edit(file: Path, old: str, new: str) -> None:
     file.write_text(text.replace(old, new))
 
 
+def comment_on(template: Path) -> None:
+    """Another user data for a host's role, and the same Postfix."""
+    template.write_text(template.read_text() + "\n# Another line.\n")
+
+
 @dataclass
 class Bench:
     """A lab of a copy of the project, the phases it told of and the lines of its tools."""

@@ -129,6 +129,21 @@ def queue(scene: Scene, host: str) -> dict[str, dict[str, Any]]:
     return {item["queue_id"]: item for item in map(json.loads, lines)}
 
 
+def deferred(scene: Scene, host: str, sender: str) -> list[str]:
+    """The queue ids of a sender's messages that a host could not hand over."""
+    return [
+        number
+        for number, item in queue(scene, host).items()
+        if (item["sender"], item["queue_name"]) == (sender, "deferred")
+    ]
+
+
+def mailboxes(scene: Scene, host: str) -> set[str]:
+    """Every message in a host's mailboxes: its file and digest."""
+    script = f"find {INSIDE_MAIL} -type f -path '*/new/*' -exec sha256sum {{}} +"
+    return set(scene.run(host, ["sh", "-c", script]).out.splitlines())
+
+
 def bounces(scene: Scene) -> set[tuple[str, str]]:
     """Every message of a mail system in any mailbox, by host and file."""
     return {

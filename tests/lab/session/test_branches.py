@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from checks.queueing import queue_ids, without_postfix
 from checks.ready import wait_ready
 from checks.smtp import rcpt
 from checks.suite import Scene, run_suite
@@ -21,15 +22,18 @@ from lab.engine.deploy import Result
 from lab.errors import LabError
 from lab.waiting import wait_for
 from tests.lab.session import flow
-from tests.lab.session.bench import ASKING, Bench, copy_project, edit
+from tests.lab.session.bench import ASKING, Bench, comment_on, copy_project, edit
 from tests.lab.session.flow import Flow, Message
 
 PAUSE = 0.3
 """Seconds between two messages of a sender."""
 LIMIT = 30.0
 """Seconds for a change to be in force or for mail to arrive, on a busy machine."""
-TARO, HANAKO, JIRO, GORO = (f"{name}@example.jp" for name in ("taro", "hanako", "jiro", "goro"))
+TARO, HANAKO, JIRO, SABURO, SHIRO, GORO = (
+    f"{name}@example.jp" for name in ("taro", "hanako", "jiro", "saburo", "shiro", "goro")
+)
 HUB, RELAY, BRANCH = "ms.example.jp", "dmz-ms.example.jp", "ms2.example.jp"
+SECOND = "ms3.example.jp"
 TABLES = "/var/lib/gatepost"
 
 
@@ -146,11 +150,88 @@ def test_a_branch_joins_while_mail_flows(bench: Bench, scene: Scene, tmp_path: P
     unchanged(bench)
 
 
-def test_every_check_passes_over_the_transit_gateway(bench: Bench, scene: Scene) -> None:
+def test_every_check_passes_over_the_transit_gateway_with_a_second_branch(
+    bench: Bench, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name comes before the first one's, and the checks know nobody there."""
     assert [peering for peering in bench.lab.world.peerings if peering.active] == []
+    monkeypatch.setattr("cli.commands.PROJECT", bench.lab.project)
+    assert main(["branch", "new", "kobe", "--environment", "dev", "--host", SECOND]) == 0
+    people = bench.lab.project / "stacks/people/dev-kobe.yaml"
+    people.write_text(f"users: [{SHIRO}]\n")
+    [kobe] = bench.lab.apply(["dev-kobe"])
+    assert counts(kobe) == (kobe.created, 0, 0, 0)
+    wait_ready(Twin(bench.lab))
+    wait_known(scene, SHIRO, wanted=True)
     verdicts = list(run_suite(scene.deployment))
     assert [(each.check, each.finding) for each in verdicts if not each.passed] == []
-    assert len(verdicts) >= 24
+    assert "2 messages, 1 more branches" in [each.finding for each in verdicts]
+    bench.lab.remove(["dev-kobe"])
+    wait_known(Scene(Twin(bench.lab)), SHIRO, wanted=False)
+
+
+def test_no_message_is_lost_or_doubled_while_the_branch_is_replaced(
+    bench: Bench, scene: Scene, tmp_path: Path
+) -> None:
+    """With mail in its queue and its mailboxes, as the environment's hosts in test_production."""
+    ids, noted, outside = boot_ids(bench), flow.bounces(scene), scene.outside[0]
+    inward = Flow.start(
+        bench.lab,
+        outside.name,
+        f"a@{outside.domain}",
+        [JIRO, SABURO, TARO],
+        pause=PAUSE,
+        log=tmp_path / "inward",
+    )
+    flows = [inward, of_branch(bench, tmp_path / "branch-1")]
+    try:
+        assert wait_for(lambda: len(flow.mailboxes(scene, BRANCH)) >= 5, LIMIT)
+        boxes = flow.mailboxes(scene, BRANCH)
+        with without_postfix(scene, HUB):
+            waiting, number = defer(scene)
+            comment_on(bench.lab.project / "userdata/templates/branch.cf.j2")
+            [osaka] = bench.lab.apply(["dev-osaka"])
+            # The instance, and its volumes' attachments.
+            assert counts(osaka) == (0, 0, 3, 0)
+            assert number in flow.queue(scene, BRANCH)
+        wait_ready(scene.deployment)
+        assert boxes <= flow.mailboxes(scene, BRANCH)
+        flows.append(of_branch(bench, tmp_path / "branch-2"))
+        assert wait_for(lambda: len(flows[-1].sent) >= 5, LIMIT)
+    finally:
+        for each in flows:
+            each.end()
+    assert wait_for(lambda: flushed(scene), 3 * LIMIT, interval=ASKING), queue_ids(scene)
+    assert all(len(each.sent) >= 5 for each in flows)
+    wait_arrived(scene, [waiting, *(message for each in flows for message in each.sent)])
+    assert {message: n for message, n in flow.arrivals(scene).items() if n != 1} == {}
+    assert flow.bounces(scene) == noted
+    assert boot_ids(bench) == ids
+
+
+def of_branch(bench: Bench, log: Path) -> Flow:
+    """From the branch to the hub, to itself and out; it ends with the branch's machine."""
+    recipients = [TARO, SABURO, f"b@{Scene(Twin(bench.lab)).outside[0].domain}"]
+    return Flow.start(bench.lab, BRANCH, JIRO, recipients, pause=PAUSE, log=log)
+
+
+def defer(scene: Scene) -> tuple[Message, str]:
+    """A message that the branch cannot hand over; with its queue id."""
+    word = flow.word()
+    text = f"From: {SABURO}\nTo: {HANAKO}\nSubject: {word}\n\nhello\n"
+    done = scene.run(BRANCH, ["sendmail", "-i", "-f", SABURO, HANAKO], stdin=text)
+    assert done.code == 0, done.err
+    held = wait_for(lambda: bool(flow.deferred(scene, BRANCH, SABURO)), LIMIT)
+    assert held, flow.queue(scene, BRANCH)
+    return (word, HANAKO), flow.deferred(scene, BRANCH, SABURO)[0]
+
+
+def flushed(scene: Scene) -> bool:
+    """Whether nothing is in any queue, after every host has tried again: one may yet learn the
+    branch's new key."""
+    for host in (*scene.outside, *scene.hosts):
+        scene.run(host.name, ["postqueue", "-f"])
+    return not queue_ids(scene)
 
 
 def test_a_branch_leaves_while_mail_flows(bench: Bench, scene: Scene, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from checks import firewall
-from checks.mail import follow
+from checks import firewall, routes
+from checks.mail import follow, only, send, still_once
 from checks.queueing import empty_queues, without_postfix
 from checks.ready import wait_ready
 from checks.suite import Scene, run_suite
@@ -23,7 +23,7 @@ from lab.internet.plan import INTERNET, INTERNET2
 from lab.waiting import wait_for
 from tests.lab.session import flow
 from tests.lab.session.account import left
-from tests.lab.session.bench import Bench, copy_project, declared, edit, finding
+from tests.lab.session.bench import Bench, comment_on, copy_project, declared, edit, finding
 from tests.lab.session.flow import Flow
 
 STACK = "prod"
@@ -32,6 +32,9 @@ PAUSE = 0.4
 """Seconds between two messages of a sender; there are three senders."""
 MAIL_LIMIT = 30.0
 """Seconds for Postfix to be up, or for a few messages to be sent, on a busy machine."""
+SILENCE_LIMIT = 60.0
+"""Seconds for mail that may meet silence first: whoever sends from outside gives a connection 30
+(postconf(5), smtp_connect_timeout)."""
 INSTANCE = "ec2/instance:Instance"
 ATTACHMENT = "ec2/volumeAttachment:VolumeAttachment"
 RELAY_DISKS = ("queue", "certificates")
@@ -88,11 +91,6 @@ def failures(scene: Scene) -> list[tuple[str, str]]:
     verdicts = list(run_suite(scene.deployment))
     assert len(verdicts) >= 20
     return [(verdict.check, verdict.finding) for verdict in verdicts if not verdict.passed]
-
-
-def comment_on(template: Path) -> None:
-    """Another user data for a host's role, and the same Postfix."""
-    template.write_text(template.read_text() + "\n# Another line.\n")
 
 
 def stack_file(bench: Bench, stack: str = STACK) -> Path:
@@ -175,6 +173,40 @@ def address_of(scene: Scene, name: str) -> str:
     return next(host.private_ip for host in scene.hosts if host.name == name)
 
 
+# --- silence ---
+
+
+def test_mail_comes_in_and_goes_out_while_an_instance_is_stopped(
+    bench: Bench, scene: Scene
+) -> None:
+    """It answers nothing, not even with a refusal as one does whose Postfix alone is stopped."""
+    ids, outside = bench.boot_ids(), scene.outside[0]
+    [first] = (item for item in bench.lab.world.instances if item.name == MX1)
+    bench.client("ec2").stop_instances(InstanceIds=[first.id])
+    try:
+        bench.lab.follow()
+        patient = Scene(scene.deployment, limit=SILENCE_LIMIT)
+        recipient, receiver = "hanako@example.jp", f"silence@{outside.domain}"
+        inward = send(patient, outside.name, f"a@{outside.domain}", recipient)
+        outward = send(patient, HUB, "taro@example.jp", receiver)
+        [out] = only(patient, outward, {receiver})
+        assert out.hops == [MX2, outside.host]
+        [came] = only(patient, inward, {recipient})
+        assert came.hops == [outside.host, MX2, HUB]
+    finally:
+        bench.client("ec2").start_instances(InstanceIds=[first.id])
+        bench.lab.follow()
+    wait_ready(scene.deployment)
+    silent = f"connect to {first.interface.private_ip}[{first.interface.private_ip}]:10025: "
+    log = scene.run(HUB, ["journalctl", "-q", "-b", "-o", "cat", "-t", "postfix/relay/smtp"]).out
+    assert f"{silent}Connection timed out" in log
+    assert renewed(ids, bench.boot_ids()) == {MX1}
+    assert counts(apply(bench)) == (0, 0, 0, 0)
+    assert finding(routes.inbound, scene) == ""
+    empty_queues(scene)
+    assert still_once(patient) == "2 messages"
+
+
 # --- replacement ---
 
 
@@ -185,8 +217,8 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
     noted = flow.bounces(scene)
     flows = [*inward_flows(bench, tmp_path), outward_flow(bench, tmp_path / "hub-1")]
     try:
-        assert wait_for(lambda: len(mailboxes(scene)) >= 5, MAIL_LIMIT)
-        boxes = mailboxes(scene)
+        assert wait_for(lambda: len(flow.mailboxes(scene, HUB)) >= 5, MAIL_LIMIT)
+        boxes = flow.mailboxes(scene, HUB)
         with without_postfix(scene, HUB):
             waiting, queue_id = defer(bench, scene, MX1)
             comment_on(templates / "relay.cf.j2")
@@ -197,7 +229,7 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
         comment_on(templates / "hub.cf.j2")
         replace_one(bench, HUB, machine(HUB, "queue", "mail"))
         wait_ready(scene.deployment)
-        assert boxes <= mailboxes(scene)
+        assert boxes <= flow.mailboxes(scene, HUB)
         flows.append(outward_flow(bench, tmp_path / "hub-2"))
         assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
     finally:
@@ -240,19 +272,9 @@ def defer(bench: Bench, scene: Scene, relay: str) -> tuple[flow.Message, str]:
     command = ["swaks", "--server", address, "--from", sender, "--to", recipient]
     done = scene.run(INTERNET.namespace, [*command, "--header", f"Subject: {word}"])
     assert done.code == 0, done.out
-    found: list[str] = []
-
-    def deferred() -> bool:
-        held = flow.queue(scene, relay).items()
-        found[:] = [
-            key
-            for key, item in held
-            if (item["sender"], item["queue_name"]) == (sender, "deferred")
-        ]
-        return bool(found)
-
-    assert wait_for(deferred, MAIL_LIMIT), f"{relay} holds {flow.queue(scene, relay)}"
-    return (word, recipient), found[0]
+    held = wait_for(lambda: bool(flow.deferred(scene, relay, sender)), MAIL_LIMIT)
+    assert held, f"{relay} holds {flow.queue(scene, relay)}"
+    return (word, recipient), flow.deferred(scene, relay, sender)[0]
 
 
 def replace_one(
@@ -275,12 +297,6 @@ def replace_one(
 
 def waits(first: str, then: str) -> str:
     return f"this `up` renews {first} only; {then} wait"
-
-
-def mailboxes(scene: Scene) -> set[str]:
-    """Every message in the hub's mailboxes: its file and digest."""
-    script = "find /var/mail/vhosts -type f -path '*/new/*' -exec sha256sum {} +"
-    return set(scene.run(HUB, ["sh", "-c", script]).out.splitlines())
 
 
 # --- growth ---
