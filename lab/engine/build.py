@@ -36,9 +36,11 @@ def ensure_engine(cache: Path, progress: Progress, builds: Builds | None = None)
     builds = builds or Builds()
     with builds.alone(folder, progress):
         if not engine.exists():
+            # Nobody else builds: what is there is from a build that was killed.
             for left in folder.glob(".pulumi-*"):
-                # Nobody else builds: this is from a build that was killed.
                 left.unlink()
+            for left in folder.glob(".go-*"):
+                shutil.rmtree(left)
             _build(engine, cache, builds, progress)
     return folder
 
@@ -92,16 +94,26 @@ def _build(engine: Path, cache: Path, builds: Builds, progress: Progress) -> Non
     version = dotted(pinned_version())
     go = _go(cache, builds, progress)
     unfinished = engine.with_name(f".pulumi-{os.getpid()}")
+    sources = engine.with_name(f".go-{os.getpid()}")
     flags = f"-s -w -X {VERSION_VARIABLE}=v{version}"
     command = [go, "build", "-v", "-ldflags", flags, "-o", str(unfinished), COMMAND]
     progress(f"building Pulumi {version} with {go} (some minutes, once)")
     # GOTOOLCHAIN=local: never download another Go. -mod=mod: go.sum may lack sums of tests.
-    environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
+    # Modules and objects, 3 GB, would stay in Go's own caches; -modcacherw: they can be removed.
+    environment = {
+        **os.environ,
+        "GOFLAGS": "-mod=mod -modcacherw",
+        "GOTOOLCHAIN": "local",
+        "GOMODCACHE": str(sources / "modules"),
+        "GOCACHE": str(sources / "objects"),
+    }
+    sources.mkdir()
     try:
         builds.run(command, progress, folder=_module_copy(engine.parent), environment=environment)
         unfinished.replace(engine)
     finally:
         unfinished.unlink(missing_ok=True)
+        shutil.rmtree(sources)
     progress(f"built {engine}")
 
 

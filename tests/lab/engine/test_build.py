@@ -69,9 +69,10 @@ def test_an_old_pulumi_is_passed_over_and_one_is_built_once(tools: Path, tmp_pat
     assert ensure_engine(tmp_path / "cache", said.append) == folder
     [built] = (tmp_path / "builds").read_text().splitlines()
     version = build.dotted(pinned_version())
-    assert built.startswith("-mod=mod local build")
+    assert built.startswith("-mod=mod -modcacherw local build")
     assert f"-X {build.VERSION_VARIABLE}=v{version}" in built
     assert any("building Pulumi" in line for line in said)
+    assert not list(folder.glob(".go-*")), "modules and objects stay"
 
 
 @built_here
@@ -96,7 +97,8 @@ def test_a_failed_build_leaves_nothing_and_says_why(tools: Path, tmp_path: Path)
     write_command(tools, "go", failing)
     with pytest.raises(BuildError, match=r"go: exit status 1:\nno space left"):
         ensure_engine(tmp_path / "cache", lambda _line: None)
-    assert not [file for file in (tmp_path / "cache").rglob("*pulumi*") if file.is_file()]
+    left = [*(tmp_path / "cache").rglob("*pulumi*"), *(tmp_path / "cache").rglob(".go-*")]
+    assert not [file for file in left if file.is_file() or file.name.startswith(".go-")]
 
 
 @built_here
@@ -104,5 +106,7 @@ def test_leftovers_of_a_killed_build_are_cleared(tools: Path, tmp_path: Path) ->
     left = tmp_path / "cache" / "engine" / f"v{build.dotted(pinned_version())}" / ".pulumi-1"
     left.parent.mkdir(parents=True)
     left.touch()
+    (left.with_name(".go-1") / "modules").mkdir(parents=True)
     ensure_engine(tmp_path / "cache", lambda _line: None)
     assert not left.exists()
+    assert not left.with_name(".go-1").exists()
