@@ -46,8 +46,9 @@ lint: install
 	.venv/bin/ruff check
 	.venv/bin/ty check --error-on-warning
 
+# Two processes: one for the whole labs, which mostly wait, one for all else (tests/conftest.py).
 test: host lint
-	.venv/bin/pytest
+	.venv/bin/pytest --numprocesses 2 --dist loadgroup
 
 bench: host
 	.venv/bin/python -m benchmarks

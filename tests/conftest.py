@@ -11,11 +11,25 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+LABS = Path(__file__).parent / "lab" / "session"
+"""The tests of whole labs, one of which keeps a processor busy and listens to the clock."""
 
 # A shell starts a background job with SIGINT ignored, and what is ignored is inherited: tests that
 # interrupt a process would then wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent))  # for `recording` and others that folders share
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Share the tests out: whole labs one after the other, beside them the rest by their files.
+
+    Files of one group stay in one process, and so do the fixtures that they share. The labs take
+    longest, so they come first.
+    """
+    for item in items:
+        alone = LABS in item.path.parents
+        item.add_marker(pytest.mark.xdist_group(LABS.name if alone else str(item.path)))
+    items.sort(key=lambda item: LABS not in item.path.parents)
 
 
 def _settings(stack: str, kind: str) -> dict[str, Any]:
