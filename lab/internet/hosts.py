@@ -109,7 +109,9 @@ def main_cf(host: OutsideHost) -> str:
         "smtpd_tls_chain_files": TLS_FILE,
         "smtpd_tls_received_header": "yes",
         "smtpd_tls_loglevel": "1",
-        "smtp_tls_security_level": "may",
+        # Where a receiver's zone has TLSA records it is verified by those (RFC 7672).
+        "smtp_dns_support_level": "dnssec",
+        "smtp_tls_security_level": "dane",
         "smtp_tls_CAfile": TRUST_STORE,
         "smtp_tls_loglevel": "1",
         "minimal_backoff_time": f"{RETRY}s",

@@ -36,6 +36,9 @@ def test_mail_goes_by_mx_and_arrives_once(internet: SmallInternet) -> None:
     assert f"by {INTERNET2.host} (Postfix) with ESMTPS" in trace
     assert arrived.get_payload(decode=True) == "Hello \u65e5\u672c\r\n".encode().replace(b"\r", b"")
     assert read_mailbox(internet.run, INTERNET2, "never-written-to") == ()
+    # Its domain has a TLSA record.
+    log = (internet.state / "logs" / "internet-postfix.log").read_text()
+    assert f"Verified TLS connection established to {INTERNET2.host}[" in log
 
 
 @pytest.mark.parametrize(("user", "answer"), REFUSALS.items())
