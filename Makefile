@@ -7,6 +7,9 @@ UV := .tools/bin/uv
 # A machine may have this set; without bytecode every start of Pulumi takes three times as long.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Under plain su(1) PATH is still a user's, without the folders of root's tools.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+
 .PHONY: help install host lab test bench lint clean
 
 help:
@@ -49,6 +52,9 @@ test: host lint
 bench: host
 	.venv/bin/python -m benchmarks
 
+# A lab that runs is known by its folder alone: that stays until the lab has been taken down.
 clean:
-	-[ -x .venv/bin/gatepost ] && .venv/bin/gatepost lab down
+	@[ ! -e .lab ] || .venv/bin/gatepost lab down || { \
+	    echo ".lab may be a running lab's and was not taken down: make install, then make clean" >&2; \
+	    exit 1; }
 	rm -rf .venv .tools .lab

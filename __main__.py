@@ -8,7 +8,9 @@ from stacks import branch, environment, office
 
 config = pulumi.Config("gatepost")
 try:
-    kind = check_kind(config.get("kind"))
+    prefix = f"{config.name}:"
+    given = [key for key in pulumi.runtime.get_config_env() if key.startswith(prefix)]
+    kind = check_kind(config.get("kind"), [key.removeprefix(prefix) for key in given])
     stack = {"environment": environment, "branch": branch, "office": office}[kind]
     outputs = stack.build(pulumi.get_stack(), config.get_object(kind))
 except SettingsError as problem:

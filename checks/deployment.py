@@ -55,6 +55,62 @@ class Answer(Enum):
         return self is not Answer.NOTHING
 
 
+@dataclass(frozen=True, kw_only=True)
+class GroupRule:
+    """A rule of a security group; `peer` is a CIDR, or a group's or a prefix list's id.
+
+    `protocol` is as EC2 says it, -1 for all; `ports` are the first and the last, None for all, or
+    ICMP's type and code.
+    """
+
+    egress: bool
+    protocol: str
+    ports: tuple[int, int] | None
+    peer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """A security group in a stack's network; `members` are the names of hosts whose interface is
+    in it, and the ids of shell endpoints."""
+
+    id: str
+    name: str
+    stack: str
+    members: tuple[str, ...]
+    rules: tuple[GroupRule, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclEntry:
+    """An entry of a network ACL, but for the last one, which denies; `ports` are as a rule's."""
+
+    number: int
+    egress: bool
+    allow: bool
+    protocol: str
+    ports: tuple[int, int] | None
+    cidr: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acl:
+    """A network ACL and the blocks of the subnets that it guards in a stack's network."""
+
+    id: str
+    stack: str
+    subnets: tuple[str, ...]
+    entries: tuple[AclEntry, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fences:
+    """All that filters packets in the networks of the stacks."""
+
+    groups: tuple[Group, ...]
+    acls: tuple[Acl, ...]
+
+
 class Deployment(Protocol):
     """A running deployment: one environment, and the branches that are up."""
 
@@ -72,6 +128,10 @@ class Deployment(Protocol):
 
     def connect(self, source: str, targets: Iterable[Target]) -> dict[Target, Answer]:
         """Try ports from a host, or from a stack's shell endpoint by its id."""
+        ...
+
+    def fences(self) -> Fences:
+        """What filters packets, as AWS has it now, whoever has made it."""
         ...
 
 

@@ -20,6 +20,8 @@ REREAD = "warning: problem talking to service rewrite: Connection reset by peer"
 branches change, and whoever was asking it asks again."""
 
 _SMTPD = re.compile(r"postfix\S*/smtpd\[(\d+)\]: ")
+_RECEIVER = re.compile(r"postfix\S*/(smtpd|postscreen|tlsproxy|dnsblog)\[\d+\]: ")
+"""What listens to strangers. Our own clients' trouble with a host outside is ours."""
 _CLIENT = re.compile(r"\[(\d+(?:\.\d+){3})\]")
 _UNNAMED = re.compile(
     # What a stranger's process says of its client without naming it.
@@ -54,13 +56,15 @@ def no_warning(scene: Scene) -> str:
 
 
 def _ours(log: list[str], strangers: set[str]) -> list[str]:
-    """The warnings of a log, but those that are about a client among `strangers`."""
+    """The warnings of a log, but those of a service about its client, one of the `strangers`."""
     found, clients = [], dict[str, str]()
     for line in log:
         client, process = _CLIENT.search(line), _SMTPD.search(line)
         if client and process:
             clients[process[1]] = client[1]
-        if not TROUBLE.search(line) or (client and client[1] in strangers):
+        if not TROUBLE.search(line):
+            continue
+        if client and client[1] in strangers and _RECEIVER.search(line):
             continue
         serves = clients.get(process[1], "") if process else ""
         if _UNNAMED.search(line) and (not process or serves in strangers):

@@ -36,6 +36,13 @@ class Copy:
         ]
 
 
+_WORD = "gatepost-[0-9a-f]{32}"
+"""What `token` makes."""
+_SUBJECT = re.compile(
+    rf"^([^/\n]+)/([^/\n]+)/(?:new|cur)/[^:\n]+:Subject: ({_WORD})$", re.MULTILINE
+)
+
+
 def token() -> str:
     """A word that no other message holds."""
     return f"gatepost-{uuid.uuid4().hex}"
@@ -79,18 +86,43 @@ def follow(
     recipient: str,
     hops: Sequence[Hop],
 ) -> Copy:
-    """Send a message and require one copy, in the right mailbox, by exactly these hops."""
+    """Send a message and require one copy, in the right mailbox, by exactly these hops.
+
+    A second copy that comes later is `still_once`'s to find.
+    """
     word = send(scene, sent_from.name, sender, recipient)
-    found = wait_for(scene, word, {recipient})
-    places = [f"{copy.address} on {copy.host}" for copy in found]
-    expect(len(found) == 1, f"{recipient} should have one copy, found {places}")
-    copy = found[0]
+    [copy] = only(scene, word, {recipient})
     expect(went(copy, hops), f"to {recipient}: should go {way(hops)}, went {way(copy.hops)}")
-    expect(
-        copy.message["Delivered-To"] in (recipient, None),
-        f"{recipient} became {copy.message['Delivered-To']} on its way",
-    )
+    # The envelope's recipient, as virtual(8) and pipe(8), flags=D, write it.
+    delivered = copy.message["Delivered-To"]
+    expect(delivered == recipient, f"{recipient} became {delivered} on its way")
     return copy
+
+
+def only(scene: Scene, word: str, addresses: set[str]) -> list[Copy]:
+    """Wait for a message; each address must have one copy, now and at the end, and nobody else."""
+    found = wait_for(scene, word, addresses)
+    scene.followed[word] = sorted(addresses)
+    places = [f"{copy.address} on {copy.host}" for copy in found]
+    expect(
+        len(found) == len(addresses),
+        f"{' and '.join(sorted(addresses))} should have one copy, found {places}",
+    )
+    return found
+
+
+def still_once(scene: Scene) -> str:
+    """what was followed is still there once, now that nothing is under way any more"""
+    found: dict[str, list[str]] = {word: [] for word in scene.followed}
+    for host, root in _mail_roots(scene):
+        listed = scene.run(host, ["grep", "-rE", f"^Subject: {_WORD}$", root]).out
+        for domain, user, word in _SUBJECT.findall(listed.replace(f"{root}/", "")):
+            if word in found:
+                found[word].append(f"{user}@{domain}")
+    for word, addresses in scene.followed.items():
+        seen = sorted(found[word])
+        expect(seen == addresses, f"{addresses} had one copy each of {word}, now {seen} have it")
+    return f"{len(found)} messages"
 
 
 def went(copy: Copy, hops: Sequence[Hop]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from checks.mail import copies, follow, send, wait_for
+from checks.mail import copies, follow, only, send, still_once
 from checks.suite import Check, Failed, Scene, expect
 from model.outbound import RELAY
 
@@ -19,7 +19,7 @@ STOP_LIMIT = 100
 def checks(scene: Scene) -> list[Check]:
     """A host's absence, then that nothing is left over."""
     several = [relay_down] if len(scene.relays) > 1 else []
-    return [*several, hub_down, empty_queues]
+    return [*several, hub_down, empty_queues, still_once]
 
 
 def relay_down(scene: Scene) -> str:
@@ -46,7 +46,7 @@ def hub_down(scene: Scene) -> str:
         expect(not copies(scene, word), "a copy was delivered though the hub was down")
     for relay in where:
         scene.run(relay, ["postqueue", "-f"])
-    wait_for(scene, word, {recipient})
+    only(scene, word, {recipient})
     wait_until(scene, lambda: not _queued(scene, recipient), f"{where} to have no {recipient}")
     found = copies(scene, word)
     expect(len(found) == 1, f"{recipient} should have one copy, has {len(found)}")

@@ -15,6 +15,12 @@ LIMIT = 30.0
 """Seconds within which a message must have come or a service be up; a hop takes some 0.1 s."""
 
 
+KNOWN = "jiro"
+"""A branch's user; with `saburo` the one whom the checks write to, and as whom they do."""
+
+_RESIDENTS = ("sh", "-c", 'postmap -s "$(postconf -hx relay_recipient_maps)"')
+
+
 class Failed(Exception):
     """A check's finding: what was expected, what was found, and where."""
 
@@ -38,13 +44,15 @@ class Verdict:
 class Scene:
     """What the checks ask again and again of one deployment: who is who.
 
-    `limit` is how long (seconds) a check waits for mail, a queue or a service.
+    `limit` is how long (seconds) a check waits for mail, a queue or a service. `followed` are the
+    messages, by word, of which each address should have one copy and keep one.
     """
 
     def __init__(self, deployment: Deployment, *, limit: float = LIMIT) -> None:
         self.deployment = deployment
         self.limit = limit
         self.run = deployment.run
+        self.followed: dict[str, list[str]] = {}
 
     @cached_property
     def hosts(self) -> list[MailHost]:
@@ -77,9 +85,23 @@ class Scene:
         return next(host for host in self.hosts if host.role == "hub")
 
     @cached_property
+    def branches(self) -> list[MailHost]:
+        """The servers of the branches that are up."""
+        return [host for host in self.hosts if host.role == "branch"]
+
+    @cached_property
     def branch(self) -> MailHost | None:
-        """The first branch's server, if a branch is up."""
-        return next((host for host in self.hosts if host.role == "branch"), None)
+        """The server of the branch whose people the checks know, if a branch is up.
+
+        If nobody's is, any: the checks then say what does not reach it.
+        """
+        known = f"{KNOWN}@{self.domains[0]}"
+        at_home = (each for each in self.branches if known in self.residents(each))
+        return next(at_home, self.branches[0] if self.branches else None)
+
+    def residents(self, branch: MailHost) -> list[str]:
+        """Whom a branch's server takes mail for, by its own table (postmap(1), -s)."""
+        return [line.split()[0] for line in self.run(branch.name, _RESIDENTS).out.splitlines()]
 
     @cached_property
     def outside(self) -> tuple[OutsideHost, OutsideHost]:
@@ -112,6 +134,7 @@ def all_checks(scene: Scene) -> list[Check]:
         alarms,
         dns,
         edge,
+        fences,
         firewall,
         inside,
         leaving,
@@ -136,6 +159,7 @@ def all_checks(scene: Scene) -> list[Check]:
         *leaving.checks(scene),
         *accepted.checks(scene),
         *sizes.checks(scene),
+        *fences.checks(scene),
         *firewall.checks(scene),
         *machines.checks(scene),
         *queueing.checks(scene),

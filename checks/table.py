@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from checks.suite import Scene
 from model import addressing, flows, ports
+from model.addressing import ZonePlan
 from model.flows import Firewall
 from model.settings import ZONES
 
@@ -61,6 +62,12 @@ def parties(scene: Scene) -> list[Party]:
     return [*hosts, *shells, *outside]
 
 
+def zones(scene: Scene) -> tuple[ZonePlan, ...]:
+    """The environment's subnets for all zones there may be: they hold those of fewer, too."""
+    network = IPv4Network(scene.environment["network"])
+    return addressing.environment_plan(network, ZONES[1], []).zones
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """The firewalls of all stacks, by stack; `dmz` are the subnets that the DMZ's ACL guards."""
@@ -83,9 +90,7 @@ class Table:
                 )
             elif outputs["kind"] == "branch":
                 found[stack] = flows.branch_firewall(IPv4Address(outputs["hub_address"]))
-        # The plan only grows: its subnets for all zones hold those of any number of them.
-        plan = addressing.environment_plan(IPv4Network(environment["network"]), ZONES[1], [])
-        return cls(firewalls=found, dmz=tuple(zone.dmz for zone in plan.zones))
+        return cls(firewalls=found, dmz=tuple(zone.dmz for zone in zones(scene)))
 
     def allows(self, source: Party, target: Party, address: str, service: Service) -> bool:
         """Whether `source` may reach `target` by `address`, its private or its public one."""
@@ -101,12 +106,14 @@ class Table:
         )
 
     def _crosses(self, source: Party, target: Party, service: Service) -> bool:
-        """Whether the DMZ's ACL lets a relay's connection out: nothing but mail goes inwards.
+        """Whether the DMZ's ACL lets a relay's connection out: nothing but mail for the hub goes
+        inwards.
 
         It matters between relays alone, whose groups take each other for anybody on the Internet;
         within one subnet no ACL is asked.
         """
-        if source.role != flows.RELAY or service == ("tcp", ports.SMTP):
+        mail_inside = target.role == flows.HUB and service == ("tcp", ports.SMTP)
+        if source.role != flows.RELAY or mail_inside:
             return True
         ends = [IPv4Address(party.private) for party in (source, target)]
         return any(all(end in subnet for end in ends) for subnet in self.dmz)

@@ -2,9 +2,10 @@
 
 Each attempt says its lines to a relay, reading a reply to each; all but the last are in order, the
 last is refused with the reply that is stated. What stands in braces is filled in by
-`checks.vectors`: `domain` is our primary mail domain, `second` another of ours, `user` one of our
-people, `relay` and `hub` host names with their addresses `public` and `private`; `victim` is
-someone at `other` on the Internet, whose host has the address `outside`.
+`checks.vectors`: `domain` is our primary mail domain, `second` another of ours, `last` an alias
+domain if there is one, `user` one of our people, `relay` and `hub` host names with their addresses
+`public` and `private`; `victim` is someone at `other` on the Internet, whose host has the address
+`outside`.
 """
 
 from __future__ import annotations
@@ -160,7 +161,8 @@ _RELAYING = [
         "<root@localhost.{domain}>",
         "<b@xn--exmple-cua.{other}>",
     ),
-    *_recipients("names near ours", UNKNOWN, "<nobody@{relay}>"),
+    *_recipients("names near ours", DENIED, "<b@anything.{last}>", "<b%{other}@{last}>"),
+    *_recipients("names near ours", UNKNOWN, "<nobody@{relay}>", "<nobody@{last}>"),
     *_recipients("dots", DENIED, "<{victim}.>"),
     *_recipients("dots", SYNTAX, "<{user}..>", "<b@.{domain}>"),
 ]
@@ -265,17 +267,24 @@ _IMPERSONATION = [
         "<{user}>",
         "<nobody@{domain}>",
         "<nobody@{second}>",
+        "<nobody@{last}>",
         '<"nobody"@{domain}>',
         "<@{self}:{user}>",
         "<{user}.>",
         "<postmaster@{relay}>",
         "<root@{hub}>",
+        "<news@mail.{domain}>",
+        "<a@b.c.{second}>",
+        "<a@out.{domain}.>",
     ),
     *_senders("own sender", "550 5.1.8 ", "<a@[{public}]>", "<a@[{private}]>"),
     *_senders(
         "own sender", UNQUALIFIED, "<taro>", "<MAILER-DAEMON>", "<nobody%{domain}>", "<{domain}!b>"
     ),
     *_greetings(OURS, "EHLO {domain}", "HELO {relay}", "EHLO {hub}", "EHLO {domain}."),
+    *_greetings(
+        OURS, "EHLO mail.{domain}", "HELO b.c.{second}", "EHLO out.{domain}.", "EHLO {last}"
+    ),
     *_greetings(OURS, "EHLO [{public}]", "EHLO {public}"),
     *_greetings("501 5.5.2 ", "EHLO -bad-", "EHLO a b", "EHLO <script>"),
     Vector(group="greeting", steps=((SAY, "EHLO"),), refused="501 "),

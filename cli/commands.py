@@ -18,6 +18,8 @@ from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.faults import Faults
+from lab.host import search_path
 from lab.reality import aws_environment
 from lab.session import Lab, Says
 from lab.stackfile import family
@@ -30,12 +32,13 @@ DEFAULT = "dev"
 def main_job(arguments: argparse.Namespace) -> int:
     """Up, boot, check, print the verdicts, down; 1 if any check failed."""
     lab, progress = _lab(arguments)
-    lab.up(family(PROJECT, DEFAULT), tied=True)
-    try:
-        _await_mail(lab, progress)
-        failed = _print_verdicts(run_suite(Twin(lab)))
-    finally:
-        lab.down()
+    with lab.claimed():
+        lab.up(family(PROJECT, DEFAULT), tied=True)
+        try:
+            _await_mail(lab, progress)
+            failed = _print_verdicts(run_suite(Twin(lab)))
+        finally:
+            lab.down()
     progress.phase("the lab is down")
     return 1 if failed else 0
 
@@ -43,15 +46,17 @@ def main_job(arguments: argparse.Namespace) -> int:
 def up(arguments: argparse.Namespace) -> int:
     """Deploy and boot, stay up; a lab that takes no mail stays too, to be looked into."""
     lab, progress = _lab(arguments)
-    results = lab.up(arguments.stacks or family(PROJECT, DEFAULT))
-    try:
-        _await_mail(lab, progress)
-    except Failed:
-        complain("the lab stays up for a look at it; `gatepost lab down` ends it")
-        raise
-    except BaseException:
-        lab.down()
-        raise
+    faults = Faults(undelegated=arguments.undelegated)
+    with lab.claimed():
+        results = lab.up(arguments.stacks or family(PROJECT, DEFAULT), faults=faults)
+        try:
+            _await_mail(lab, progress)
+        except Failed:
+            complain("the lab stays up for a look at it; `gatepost lab down` ends it")
+            raise
+        except BaseException:
+            lab.down()
+            raise
     print(_results(results))
     print(_hosts(lab))
     return 0
@@ -94,7 +99,7 @@ def environment(arguments: argparse.Namespace) -> int:
     """How any client of AWS reaches the lab's account: `eval "$(gatepost lab env)"`."""
     lab, _ = _lab(arguments)
     for name, value in aws_environment(lab.record["region"], lab.record["endpoint"]).items():
-        if name.startswith("AWS_"):
+        if name.startswith("AWS_") or name.lower() == "no_proxy":
             print(f"export {name}={shlex.quote(value)}")
     return 0
 
@@ -137,6 +142,7 @@ def down(arguments: argparse.Namespace) -> int:
 
 
 def _lab(arguments: argparse.Namespace) -> tuple[Lab, Progress]:
+    os.environ["PATH"] = search_path()  # for whatever the lab starts
     progress = Progress()
     says = Says(phase=progress.phase, noise=progress.noise)
     return Lab(PROJECT, arguments.state or PROJECT / ".lab", says), progress

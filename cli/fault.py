@@ -11,7 +11,7 @@ from typing import get_args
 
 from lab import hosts
 from lab.faults import EVERY_HOST, NAT_IDLE, SOUND, Blocklist, FaultError, Faults
-from lab.internet.plan import MAIL_HOSTS
+from lab.internet.plan import POSTFIX_HOSTS
 from lab.session import Lab
 from lab.world.model import Instance
 
@@ -50,7 +50,7 @@ def _port_25(lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
 
 
 def _certificate(_lab: Lab, faults: Faults, arguments: argparse.Namespace) -> Faults:
-    known = [host.namespace for host in MAIL_HOSTS]
+    known = [host.namespace for host in POSTFIX_HOSTS]
     if arguments.host not in known:
         raise FaultError(f"certificate {arguments.host}: must be one of {', '.join(known)}")
     state = ON if arguments.which == "wrong" else OFF
@@ -75,7 +75,7 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     """The command and its own commands; `run` gets the lab and calls `show` or `change`."""
     fault = commands.add_parser(
         "fault",
-        help="break something on purpose: port 25, the NAT gateway, a blocklist, a certificate",
+        help="break something on purpose: port 25, the NAT gateway, a blocklist, a certificate, …",
         description="Without a command: what is broken. Stays until mended, or `down`.",
     )
     fault.set_defaults(run=run, act=show)
@@ -112,6 +112,29 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
         "whether the smarthost takes bounces; Amazon SES does not",
     )
     kind.add_argument("switch", choices=["refused", "accepted"])
+    kind = _kind(
+        kinds,
+        "smarthost-plain",
+        lambda _lab, faults, arguments: replace(faults, smarthost_plain=arguments.switch == ON),
+        "the smarthost offers a login, and no TLS",
+    )
+    kind.add_argument("switch", choices=[ON, OFF])
+    kind = _kind(
+        kinds,
+        "undelegated",
+        lambda _lab, faults, arguments: replace(faults, undelegated=arguments.switch == ON),
+        "the registrar has delegated no zone yet (also: `gatepost lab up --undelegated`)",
+    )
+    kind.add_argument("switch", choices=[ON, OFF])
+    kind = _kind(
+        kinds,
+        "dns",
+        lambda _lab, faults, arguments: replace(
+            faults, dns_remembered=arguments.switch == "remembered"
+        ),
+        "whether outside resolvers keep what they know for its TTL when the DNS changes",
+    )
+    kind.add_argument("switch", choices=["remembered", "forgotten"])
     _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
     return fault
 

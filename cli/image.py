@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,14 @@ def update(arguments: argparse.Namespace, project: Path) -> int:
         print(f"{arguments.host}: {image} is the newest already")
         return 0
     entry["image"] = image
-    with path.open("w") as file:
-        yaml.dump(content, file)
+    partial = path.with_suffix(".partial")
+    try:
+        with partial.open("w") as file:
+            yaml.dump(content, file)
+        shutil.copymode(path, partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     print(f"{arguments.host}: {former} → {image} in {path}; now: pulumi up -s {arguments.stack}")
     return 0
 

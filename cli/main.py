@@ -18,6 +18,7 @@ from lab.errors import LabError
 SIGNALLED = 128
 """The exit status after a signal is this and the signal's number, as shells count."""
 CLEANED = "the lab has been cleaned up"
+WHOLE = "nothing is left half done"
 STAYS = "the lab stays: `gatepost lab apply` completes it, `gatepost lab down` ends it"
 
 
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gatepost", description="A company's mail on AWS, behind a gate."
     )
+    parser.set_defaults(left=WHOLE)
     areas = parser.add_subparsers(required=True, metavar="AREA")
     lab = areas.add_parser(
         "lab",
@@ -110,14 +112,17 @@ def _branch_commands(area: argparse.ArgumentParser) -> None:
     for command in (policy, files):
         command.add_argument("stack", metavar="STACK")
     files.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new folder")
-    for command in (new, policy, files):
-        command.set_defaults(left="nothing is left half done")
 
 
 def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     up = commands_of.add_parser("up", help="deploy and boot, stay up (default: dev, its branches)")
     up.set_defaults(run=commands.up)
     up.add_argument("stacks", nargs="*", metavar="STACK")
+    up.add_argument(
+        "--undelegated",
+        action="store_true",
+        help="as a new domain begins: found by nobody until `gatepost lab fault undelegated off`",
+    )
     apply = commands_of.add_parser("apply", help="deploy again after an edit; boot what changed")
     apply.set_defaults(run=commands.apply)
     apply.add_argument("stacks", nargs="*", metavar="STACK")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from checks.deployment import Answer, OutsideHost, Result, Target
+from checks.deployment import Answer, Fences, OutsideHost, Result, Target
+from cli.fences import fences
 from lab import hosts
 from lab.internet.plan import MAIL_HOSTS
 from lab.session import Lab
@@ -39,3 +40,7 @@ class Twin:
         """Real connection attempts through the lab's network."""
         found = hosts.probe(self.lab, source, targets)
         return {target: Answer(word) for target, word in found.items()}
+
+    def fences(self) -> Fences:
+        """The rules of the account, read anew: nobody need have followed a change."""
+        return fences(self.lab.read(), self.outputs())

@@ -59,6 +59,22 @@ def machine_policy(
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
+def endpoint_policy(bucket: str) -> str:
+    """A policy of a VPC's gateway endpoint for S3: what machines do with the directory passes.
+
+    Who may do what of it is for the machines' own policies to say: a gateway endpoint's has no
+    principal but everyone ("Gateway endpoints for Amazon S3", AWS PrivateLink).
+    """
+    everyone = {"Effect": "Allow", "Principal": "*"}
+    objects = {"Action": ["s3:GetObject", "s3:PutObject"], "Resource": f"{bucket_arn(bucket)}/*"}
+    listing = {"Action": "s3:ListBucket", "Resource": bucket_arn(bucket)}
+    statements = [
+        {"Sid": "Objects", **everyone, **objects},
+        {"Sid": "List", **everyone, **listing},
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements})
+
+
 def _tls_only(bucket: str) -> str:
     statement = {
         "Sid": "TlsOnly",

@@ -14,7 +14,7 @@ from components.disks import attach
 from components.tags import BIRTH, ROLE, named
 from model.prices import ROOT_DISK
 
-HELD = ("ami", "instanceType", "tags", "userDataBase64")
+HELD = ("ami", "instanceType", "keyName", "tags", "userDataBase64")
 """What stays as it is on a host that waits for its turn."""
 
 DEVICES = {"queue": "/dev/sdf", "mail": "/dev/sdg", "certificates": "/dev/sdh"}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, Output, ResourceOptions
 
 from components.tags import named
-from model.dns import TTL, Record
+from model.dns import MTA_STS_LABEL, TTL, Record
 
 
 class Zones(ComponentResource):
@@ -52,12 +52,23 @@ class Zones(ComponentResource):
         """Write the list of our record sets into an existing zone; `add` waits for it."""
         self.owners[record.domain] = self._record(record, record.route53_values())
 
-    def add(self, records: list[tuple[Record, Output[list[str]]]]) -> None:
-        """Put record sets into their zones; the values may come from resources."""
-        for record, values in records:
-            self.records[record.name, record.type] = self._record(record, values)
+    def add(
+        self,
+        records: list[tuple[Record, Output[list[str]]]],
+        published: Sequence[pulumi.Resource],
+    ) -> None:
+        """Put record sets into their zones; the values may come from resources.
 
-    def _record(self, record: Record, values: Input[list[str]]) -> aws.route53.Record:
+        Senders are told of an MTA-STS policy once it is `published`: who fetched the former one
+        under the new one's id would keep that for as long as it says.
+        """
+        for record, values in records:
+            after = published if record.name.startswith(f"{MTA_STS_LABEL}.") else ()
+            self.records[record.name, record.type] = self._record(record, values, after)
+
+    def _record(
+        self, record: Record, values: Input[list[str]], after: Sequence[pulumi.Resource] = ()
+    ) -> aws.route53.Record:
         owner = self.owners.get(record.domain)
         return aws.route53.Record(
             f"{self.name}-{record.name}-{record.type}",
@@ -66,12 +77,12 @@ class Zones(ComponentResource):
             type=record.type,
             ttl=TTL,
             records=values,
-            opts=ResourceOptions(parent=self, depends_on=[owner] if owner else []),
+            opts=ResourceOptions(parent=self, depends_on=[*([owner] if owner else []), *after]),
         )
 
-    def reverse(self, label: str, address: aws.ec2.Eip, host: str) -> None:
+    def reverse(self, label: str, address: aws.ec2.Eip, host: str) -> aws.ec2.EipDomainName:
         """Give an Elastic IP the reverse name `host`, whose A record must be there first."""
-        aws.ec2.EipDomainName(
+        return aws.ec2.EipDomainName(
             f"{self.name}-{label}",
             allocation_id=address.allocation_id,
             domain_name=host,

@@ -8,6 +8,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
+from components.directory import endpoint_policy
 from components.tags import named
 from model.addressing import BranchPlan, EnvironmentPlan
 from model.contract import Contract
@@ -120,14 +121,18 @@ class _Network(ComponentResource):
             opts=self.child,
         )
 
-    def storage(self, region: str, tables: Sequence[Input[str]]) -> None:
-        """S3 without the Internet: a gateway endpoint costs nothing and needs no NAT."""
+    def storage(self, region: str, tables: Sequence[Input[str]], bucket: str) -> None:
+        """The bucket without the Internet: a gateway endpoint costs nothing and needs no NAT.
+
+        All of the Region's S3 goes by it, so that no other bucket there is reached.
+        """
         aws.ec2.VpcEndpoint(
             f"{self.name}-s3",
             vpc_id=self.vpc.id,
             service_name=f"com.amazonaws.{region}.s3",
             vpc_endpoint_type="Gateway",
             route_table_ids=list(tables),
+            policy=endpoint_policy(bucket),
             tags=named(f"{self.name}-s3"),
             opts=self.child,
         )
@@ -148,6 +153,7 @@ class EnvironmentNetwork(_Network):
         *,
         plan: EnvironmentPlan,
         region: str,
+        bucket: str,
         zones: Sequence[str],
         nat_per_zone: bool,
         branches: str,
@@ -183,7 +189,7 @@ class EnvironmentNetwork(_Network):
             private_tables.append(private_table)
             tables += [dmz_table, private_table]
         self.hub_table = private_tables[0]
-        self.storage(region, tables)
+        self.storage(region, tables, bucket)
         # Its zone is the hub's, the one host that branches talk to.
         self.transit = self._transit(edges[0], branches) if transit else None
         self.register_outputs({"vpc": self.vpc.id})
@@ -243,7 +249,7 @@ class BranchNetwork(_Network):
             self._to_hub([attachment], transit_gateway_id=terms.transit_gateway)
         else:
             self._peer(str(plan.network))
-        self.storage(region, [self.table])
+        self.storage(region, [self.table], terms.directory)
         self.register_outputs({"vpc": self.vpc.id})
 
     def _peer(self, own: str) -> None:

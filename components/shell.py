@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pulumi_aws as aws
 from pulumi import ComponentResource, Input, ResourceOptions
 
@@ -34,9 +36,12 @@ class Shell(ComponentResource):
             tags=named(f"{name}-shell"),
             opts=child,
         )
+        # A name for each key: another key is then made before the old one goes, so that only the
+        # hosts whose turn it is are replaced with it.
+        digest = hashlib.sha256(public_key.encode()).hexdigest()[:8]
         self.key = aws.ec2.KeyPair(
             f"{name}-administrators",
-            key_name=f"{name}-administrators",
+            key_name=f"{name}-administrators-{digest}",
             public_key=public_key,
             tags=named(f"{name}-administrators"),
             opts=child,

@@ -20,7 +20,6 @@ from model.settings import Branch, Disks, Environment, Hub, Legacy, Office, Rela
 HEAD = ("from", "to", "port", "why")
 NETWORK = IPv4Network("10.1.0.0/16")
 SUPERNET = IPv4Network("192.168.0.0/16")
-SHELL_SUBNET = IPv4Network("10.1.11.0/24")
 HUB = IPv4Address("10.1.11.5")
 LEGACY_SERVER = IPv4Address("172.16.0.25")
 
@@ -30,8 +29,10 @@ UNFILTERED = """\
 Neither groups nor ACLs see the VPC resolver (base address + 2, 169.254.169.253), DHCP, instance
 metadata (169.254.169.254), time sync (169.254.169.123) and the subnet's router (VPC User Guide,
 "Security groups", "Network ACL basics"). Metadata has a fence on each machine: its own nftables
-lets root alone reach it. Groups cannot match names: packages and S3 are therefore HTTP(S) to
-anywhere. A name server that leaks data through the resolver is not stopped here.
+lets root alone reach it. Groups cannot match names: packages and AWS's services are therefore
+HTTPS to anywhere. Of the Region's S3 the gateway endpoint's policy leaves the directory's bucket
+alone; buckets of other Regions are HTTPS like all else. A name server that leaks data through the
+resolver is not stopped here.
 """
 
 
@@ -41,7 +42,8 @@ def firewall_page() -> str:
         "# The firewall\n\nGenerated from `model/flows.py` and `model/acl.py` by"
         " `docs/generate.py`. What is not in a table does not pass; replies pass by the groups'"
         " state. The check *a probe of every pair of hosts equals the table of flows* compares"
-        " this with real packets.\n",
+        " this with real packets, *the rules that AWS has are those of the tables, no more and no"
+        " fewer* with what the account holds.\n",
         "## An environment\n\n" + _flows(flows.environment_firewall("relay", SUPERNET)),
         *(_difference(outbound=outbound) for outbound in ("direct", "smarthost")),
         "With a server from which the company migrates (`legacy`) there is also the following; from"
@@ -49,8 +51,9 @@ def firewall_page() -> str:
         + _table(HEAD, _rows(_legacy_flows())),
         "## A branch\n\n" + _flows(flows.branch_firewall(HUB)),
         "## The DMZ's network ACL\n\nStateless, at the border of the DMZ's subnets; here for the"
-        f" network {NETWORK} and the branches {SUPERNET}.\n\n"
-        + _acl(acl.dmz_acl(NETWORK, SUPERNET, SHELL_SUBNET)),
+        f" network {NETWORK} and the branches {SUPERNET}, with `outbound: relay`.\n\n"
+        + _acl(acl.dmz_acl("relay", NETWORK, SUPERNET)),
+        *(_acl_difference(outbound) for outbound in ("direct", "smarthost")),
         UNFILTERED,
     ]
     return "\n".join(parts)
@@ -105,6 +108,16 @@ def _legacy_flows() -> list[flows.Flow]:
     usual = flows.environment_firewall("relay", SUPERNET).flows
     other = flows.environment_firewall("relay", SUPERNET, legacy={"old": LEGACY_SERVER}).flows
     return [flow for flow in other if flow not in usual]
+
+
+def _acl_difference(outbound: str) -> str:
+    """The rules that another mode has not; it has no others."""
+    usual, other = (acl.dmz_acl(mode, NETWORK, SUPERNET) for mode in ("relay", outbound))
+    assert set(other) <= set(usual)
+    gone = [
+        f"{'out' if rule.egress else 'in'} {rule.number}" for rule in usual if rule not in other
+    ]
+    return f"With `outbound: {outbound}` there is no {' and no '.join(gone)}.\n"
 
 
 def _acl(rules: tuple[acl.AclRule, ...]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lab.errors import LabError
+from lab.internet.plan import SMARTHOST
 
 Blocklist = Literal["normal", "nonsense", "everything"]
 """How the DNS blocklist answers: as it should; to every query with 127.255.255.254, as Spamhaus
@@ -31,7 +32,11 @@ class Faults:
     `all`: so EC2 treats an account until asked not to (EC2 User Guide, "Restriction on email sent
     using port 25"). `nat_idle` in seconds. `listed` are the addresses that the blocklist lists.
     `wrong_certificate` holds the outside mail hosts that show one that nobody should accept. With
-    `null_sender_refused` the smarthost takes no bounces, as Amazon SES does.
+    `null_sender_refused` the smarthost takes no bounces, as Amazon SES does. A `smarthost_plain`
+    offers a login without TLS, as who sits on the way to the real one would. While `undelegated`
+    the registrar has delegated none of the account's zones: nobody on the Internet finds them. With
+    `dns_remembered` the outside hosts' resolvers keep what they know for its TTL, as anyone's do,
+    when the DNS changes; a lab that is in a hurry has them forget it at once.
     """
 
     port_25: tuple[str, ...] = ()
@@ -40,6 +45,9 @@ class Faults:
     listed: tuple[str, ...] = ()
     wrong_certificate: tuple[str, ...] = ()
     null_sender_refused: bool = False
+    smarthost_plain: bool = False
+    undelegated: bool = False
+    dns_remembered: bool = False
 
     def __post_init__(self) -> None:
         """Raises FaultError if a value means nothing."""
@@ -49,6 +57,8 @@ class Faults:
             )
         if not 1 <= self.nat_idle <= NAT_IDLE:
             raise FaultError(f"nat-idle {self.nat_idle}: must be 1 to {NAT_IDLE} seconds")
+        if self.smarthost_plain and SMARTHOST.namespace in self.wrong_certificate:
+            raise FaultError("smarthost-plain: without TLS no certificate is shown, right or wrong")
 
     def blocks_port_25(self, name: str) -> bool:
         """Whether the instance of that name is cut off."""

@@ -15,14 +15,15 @@ import sys
 from lab.errors import LabError
 
 TOOLS = {
-    "dnsmasq": "dnsmasq-base",
     "ip": "iproute2",
+    "kill": "procps",
     "mmdebstrap": "mmdebstrap",
     "nft": "nftables",
     "nsenter": "util-linux",
     "openssl": "openssl",
     "setpriv": "util-linux",
     "setsid": "util-linux",
+    "sysctl": "procps",
     "unshare": "util-linux",
     "dpkg-deb": "dpkg",
 }
@@ -39,6 +40,12 @@ class HostError(LabError):
     """The host lacks something the lab cannot do without."""
 
 
+def search_path() -> str:
+    """The caller's PATH and what it lacks of root's: under plain su(1) it is a user's still."""
+    folders = [*os.environ.get("PATH", "").split(os.pathsep), *SUPERUSER_PATH.split(os.pathsep)]
+    return os.pathsep.join(dict.fromkeys(filter(None, folders)))
+
+
 def packages() -> list[str]:
     """The Debian packages that bring every tool, sorted, each once."""
     return sorted({*TOOLS.values(), *EXTRA_PACKAGES})
@@ -51,7 +58,7 @@ def missing() -> list[str]:
     problems = []
     if os.geteuid() != 0:
         problems.append(f"The lab needs root, but runs as uid {os.geteuid()}: use sudo.")
-    absent = [tool for tool in TOOLS if shutil.which(tool, path=SUPERUSER_PATH) is None]
+    absent = [tool for tool in TOOLS if shutil.which(tool, path=search_path()) is None]
     if absent:
         wanted = " ".join(sorted({TOOLS[tool] for tool in absent}))
         problems.append(f"Not found: {', '.join(absent)}. Install: apt-get install {wanted}")

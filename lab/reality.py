@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from lab.internet import control
 from lab.internet.authority import open_authority
 from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
 from lab.internet.resolver import SERVED_THOUGH_RESERVED
+from lab.loopback import unproxied
 from lab.machines import boot, volumes
 from lab.machines.image import Image, Images
 from lab.machines.repository import build_repository
@@ -42,12 +42,13 @@ Phase = Callable[[str], None]
 
 
 def aws_environment(region: str, endpoint: str = "") -> dict[str, str]:
-    """What AWS's clients are told; the emulator takes any key."""
+    """What AWS's clients are told beside the caller's environment; the emulator takes any key."""
     known = {
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
         "PYTHONDONTWRITEBYTECODE": "",
+        **unproxied(os.environ),
     }
     return known | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
 
@@ -95,6 +96,11 @@ class Reality:
         process = self.holder.popen(INTERNET, control.command(options), env=environment)
         self._await_internet(process.alive)
 
+    def read(self) -> World:
+        """AWS as it is now."""
+        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
+        return read_world(boto3.Session(region_name=self.region), self.region)
+
     def follow(self, *, baked: bool) -> None:
         """Make network, volumes and machines those of AWS's state, and wait until they are.
 
@@ -103,8 +109,8 @@ class Reality:
         and attached to the next when that boots. With `baked` a new machine has the packages of
         its user data in its image.
         """
-        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
-        world = read_world(boto3.Session(region_name=self.region), self.region)
+        world = self.read()
+        self._rename(world)
         self._shut_down(world)
         volumes.release(self.holder, world)
         volumes.provide(self.holder, world)
@@ -112,7 +118,7 @@ class Reality:
         debs = {image.debs for image in layers.values() if image.debs}
         build_repository(self._mirror, self.images.package_sources(), sorted(debs))
         self.phase("building the network")
-        self._build_network(world)
+        self._take_up(world)
         self._serve()
         base = self.images.base()
         fresh = [item for item in world.instances if boot.find(self.holder, item.id) is None]
@@ -127,9 +133,16 @@ class Reality:
     def break_on_purpose(self, faults: Faults) -> None:
         """Make these faults, and no others, and wait until they are in force."""
         write_faults(faults, faults_file(self.state))
-        self._build_network(self.world)
-        internet = self.holder.process(INTERNET)
-        self._await_internet(lambda: internet is not None and internet.alive())
+        self._take_up(self.world)
+
+    def _rename(self, world: World) -> None:
+        """Have the Internet see the new names while the old machines still run and send.
+
+        Route 53 waits for no machine, so this is the worst that a deployment's order may bring.
+        """
+        old = self.world
+        if old.instances and (old.zones, old.pointers) != (world.zones, world.pointers):
+            self._take_up(replace(old, zones=world.zones, pointers=world.pointers))
 
     def _shut_down(self, world: World) -> None:
         """End machines as EC2 does; with a terminated instance its root volume goes.
@@ -147,6 +160,12 @@ class Reality:
             if instance_id not in kept:
                 boot.terminate(self.holder, instance_id)
 
+    def _take_up(self, world: World) -> None:
+        """Make network and Internet those of the world and of the faults."""
+        self._build_network(world)
+        internet = self.holder.process(INTERNET)
+        self._await_internet(lambda: internet is not None and internet.alive())
+
     def _build_network(self, world: World) -> None:
         new = self._world_file.with_suffix(".new")
         new.write_text(to_json(world))
@@ -155,12 +174,10 @@ class Reality:
         new.replace(self._world_file)
 
     def _serve(self) -> None:
-        """Let the Internet, metadata and DHCP take up the new world."""
-        internet = self.holder.process(INTERNET)
+        """Let metadata and DHCP take up the new world."""
         if self.holder.process(SERVICES) is None:
             environment = aws_environment(self.region, self.endpoint)
             start_services(self.holder, self._world_file, environment)
-        self._await_internet(lambda: internet is not None and internet.alive())
         wait_serving(self.holder, self._world_file, SERVICE_LIMIT)
 
     def _await_internet(self, alive: Callable[[], bool]) -> None:
@@ -174,13 +191,9 @@ class Reality:
         new = {item.id for item in instances if not boot.has_disk(self.holder, item.id)}
         for instance in instances:
             boot.boot(self.holder, instance, images[instance.id], trust)
-        with ThreadPoolExecutor() as pool:
-            waits = [
-                pool.submit(self._complete, world, item.id, new=item.id in new)
-                for item in instances
-            ]
-            for wait in waits:
-                wait.result()
+        self._attach(world, [item.id for item in instances], new)
+        for instance in instances:
+            boot.wait_booted(self.holder, instance.id, BOOT_LIMIT)
 
     def _trust(self) -> Trust:
         authority = self.state / "authority"
@@ -193,14 +206,27 @@ class Reality:
             reserved=SERVED_THOUGH_RESERVED,
         )
 
-    def _complete(self, world: World, instance_id: str, *, new: bool) -> None:
-        """Attach the machine's volumes and wait for cloud-init to end.
+    def _attach(self, world: World, booting: list[str], new: set[str]) -> None:
+        """Attach the volumes of machines that boot, each machine's as soon as it is its time.
 
         A volume is attached to an instance that runs: it comes late to a new one, whatever the
         user data hopes for, but an instance that is started again has it from the beginning.
         """
-        if new and any(volume.instance == instance_id for volume in world.volumes):
-            # User data that waits for the volume in that stage (bootcmd) gets it in the end.
-            wait_for(lambda: boot.has_configured_disks(self.holder, instance_id), ATTACH_DELAY)
-        volumes.attach_all(self.holder, world, instance_id)
-        boot.wait_booted(self.holder, instance_id, BOOT_LIMIT)
+        owners = {volume.instance for volume in world.volumes}
+        late = {each for each in booting if each in new and each in owners}
+        for instance_id in set(booting) - late:
+            volumes.attach_all(self.holder, world, instance_id)
+
+        def attached() -> bool:
+            for instance_id in [each for each in late if self._configured(each)]:
+                volumes.attach_all(self.holder, world, instance_id)
+                late.remove(instance_id)
+            return not late
+
+        # User data that waits for the volume in that stage (bootcmd) gets it in the end.
+        if not wait_for(attached, ATTACH_DELAY):
+            for instance_id in late:
+                volumes.attach_all(self.holder, world, instance_id)
+
+    def _configured(self, instance_id: str) -> bool:
+        return boot.has_configured_disks(self.holder, instance_id)

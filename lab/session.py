@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab import folder
+from lab.builds import Builds
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
-from lab.faults import Faults, faults_file, read_faults
+from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
 from lab.host import require_host
 from lab.internet import plan
@@ -25,9 +27,6 @@ from lab.stackfile import image_architectures, region
 from lab.waiting import wait_for
 from lab.world.model import World
 from lab.world.read import from_json
-
-MARK = ".gatepost-lab"
-"""The file that tells a lab's folder from any other, which is never removed."""
 
 
 def cache_folder() -> Path:
@@ -51,7 +50,30 @@ class Lab:
         self.project = project.resolve()
         self.state = state.resolve()
         self.says = says
-        self.images = Images(cache_folder(), says.noise)
+        self._is_claimed = False
+
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        """No other process brings up or takes down a lab in this folder meanwhile.
+
+        `up` and `down` see to that themselves; it is for who does both. Raises LabError if another
+        process has the folder, HostError if no lab can run here.
+        """
+        require_host()
+        with self._claimed():
+            yield
+
+    @contextmanager
+    def _claimed(self) -> Generator[None]:
+        if self._is_claimed:
+            yield
+            return
+        with folder.claimed(self.state):
+            self._is_claimed = True
+            try:
+                yield
+            finally:
+                self._is_claimed = False
 
     @property
     def holder(self) -> Holder:
@@ -74,6 +96,10 @@ class Lab:
         """AWS as it was at the last deployment."""
         return from_json(self._file_of_running("world.json"))
 
+    def read(self) -> World:
+        """AWS as it is now; the lab may not have followed it yet."""
+        return self._reality(self.holder, self.record).read()
+
     def _file_of_running(self, name: str) -> str:
         return (self.holder.state / name).read_text()
 
@@ -86,26 +112,37 @@ class Lab:
         """The images that stack files name, for the emulator to let launch."""
         return self.state / "images.json"
 
-    def up(self, stacks: list[str], *, tied: bool = False, baked: bool = True) -> list[Result]:
+    def up(
+        self,
+        stacks: list[str],
+        *,
+        tied: bool = False,
+        baked: bool = True,
+        faults: Faults = SOUND,
+    ) -> list[Result]:
         """Deploy the stacks and boot their machines; on any failure everything is taken down.
 
         `tied` ends the lab with the calling thread. Without `baked` machines start from an image
-        that lacks the packages of their user data, and install them.
+        that lacks the packages of their user data, and install them. `faults` are there from the
+        beginning.
         """
-        require_host()
-        where = region(self.project, stacks)
-        self._clear()
-        try:
-            return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
-        except BaseException:
-            self.down()
-            raise
+        with self.claimed():
+            where = region(self.project, stacks)
+            self._clear()
+            if faults != SOUND:
+                write_faults(faults, faults_file(self.state))
+            try:
+                return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
+            except BaseException:
+                self.down()
+                raise
 
     def _up(self, holder: Holder, stacks: list[str], where: str, baked: bool) -> list[Result]:
         self.says.phase("starting the AWS emulator; engine and images are built once")
-        with ThreadPoolExecutor() as pool:
-            engine = pool.submit(ensure_engine, cache_folder(), self.says.noise)
-            outside = pool.submit(self.images.layer, plan.PACKAGES)
+        with self._threads(holder) as (pool, builds):
+            images = self._images(builds)
+            engine = pool.submit(ensure_engine, cache_folder(), self.says.noise, builds)
+            outside = pool.submit(images.layer, plan.PACKAGES)
             endpoint = self._start_emulator(holder, where)
             record = {
                 "endpoint": endpoint,
@@ -120,6 +157,23 @@ class Lab:
         reality.follow(baked=baked)
         self._save(record, results)
         return results
+
+    @staticmethod
+    @contextmanager
+    def _threads(holder: Holder) -> Generator[tuple[ThreadPoolExecutor, Builds]]:
+        """Threads, and builds for them to wait for.
+
+        Whatever goes wrong, an interrupt too, takes from the threads what they may be waiting for
+        before they are waited for: the builds, and the lab itself.
+        """
+        builds = Builds()
+        with ThreadPoolExecutor() as pool:
+            try:
+                yield pool, builds
+            except BaseException:
+                builds.stop()
+                holder.stop()
+                raise
 
     def apply(self, stacks: list[str], *, refresh: bool = False) -> list[Result]:
         """Deploy again and make the machines and the network those of the new state."""
@@ -164,13 +218,25 @@ class Lab:
         self._reality(self.holder, self.record).break_on_purpose(faults)
 
     def down(self) -> None:
-        """End the lab; nothing stays but the caches."""
+        """End the lab; nothing stays but the caches.
+
+        Raises LabError if another process is bringing it up.
+        """
+        if not self.state.exists():
+            return
+        with self._claimed():
+            self._end()
+            if folder.is_marked(self.state):
+                folder.remove(self.state)
+
+    def _end(self) -> None:
+        """End whatever runs and empty the folder, if it is a lab's."""
         holder = Holder.find(self.state)
         if holder:
             holder.stop()
-        if (self.state / MARK).exists():
+        if folder.is_marked(self.state):
             Holder.clear(self.state)
-            shutil.rmtree(self.state)
+            folder.empty(self.state)
 
     def _clear(self) -> None:
         """Take away what a killed lab left; refuse the folder of a running lab, or of no lab."""
@@ -179,17 +245,19 @@ class Lab:
                 f"a lab is up in {self.state}: `gatepost lab apply` deploys again, "
                 "`gatepost lab down` ends it"
             )
-        self.down()
-        if self.state.exists() and any(self.state.iterdir()):
+        self._end()
+        if not folder.is_marked(self.state) and any(self.state.iterdir()):
             raise LabError(f"state {self.state}: must be an empty folder or a lab's own")
-        self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / MARK).touch()
+        (self.state / folder.MARK).touch()
+
+    def _images(self, builds: Builds) -> Images:
+        return Images(cache_folder(), self.says.noise, builds=builds)
 
     def _reality(self, holder: Holder, record: dict[str, Any]) -> Reality:
         return Reality(
             holder=holder,
             state=self.state,
-            images=self.images,
+            images=self._images(Builds()),
             region=record["region"],
             endpoint=record["endpoint"],
             phase=self.says.phase,
@@ -199,6 +267,7 @@ class Lab:
         port_file = self.state / "emulator.port"
         command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
         command += ["--images-file", str(self._images_file)]
+        command += ["--faults-file", str(faults_file(self.state))]
         process = holder.popen("emulator", command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():

@@ -14,6 +14,9 @@ from lab.errors import LabError
 FOLDER = "stacks"
 """Where Pulumi.yaml's stackConfigDir puts the stack files."""
 
+KNOWN = {"ami-01b1eba85c1cd6a3d": "arm64"}
+"""debian-13-arm64-20250814-2204 in us-east-1."""
+
 
 def stack_file(project: Path, stack: str) -> Path:
     """The file of a stack; raises LabError, naming the stacks there are, if it has none."""
@@ -54,7 +57,8 @@ def image_architectures(project: Path) -> dict[str, str]:
     """Every image id that a stack file names, and the architecture of that file's machines.
 
     A Graviton instance type has a `g` behind its generation's number ("Amazon EC2 instance type
-    naming conventions", EC2 User Guide); without a type the program's own default is one.
+    naming conventions", EC2 User Guide); without a type the program's own default is one. KNOWN
+    images are what they are, whatever the file says.
     """
     found = {}
     for name in stacks(project):
@@ -62,7 +66,7 @@ def image_architectures(project: Path) -> dict[str, str]:
         types = re.findall(r"^\s*instance_type:\s*(\S+)", text, re.MULTILINE)
         graviton = all(re.match(r"[a-z]+\d+[a-z]*g", each) for each in types)
         for image in re.findall(r"\bami-[0-9a-f]{8,17}\b", text):
-            found[image] = "arm64" if graviton else "x86_64"
+            found[image] = KNOWN.get(image, "arm64" if graviton else "x86_64")
     return found
 
 

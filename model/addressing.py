@@ -3,7 +3,8 @@
 An environment's network is cut into 256 equal subnets. The third octet of a /16 then tells what a
 subnet is for: 10.1.1.0 the DMZ of the first zone, 10.1.11.0 its private subnet, 10.1.21.0 its edge
 (the NAT gateway); 10.1.2.0, 10.1.12.0 and 10.1.22.0 are the second zone's, and so on. A zone or a
-relay that is added at the end of its list renumbers nothing.
+relay that is added at the end of its list renumbers nothing; where an earlier relay goes, those
+after it keep their numbers by their `place`.
 
 A branch's network is cut in two: the lower half is the server's, in the upper one are the edge and
 the subnet in which a Transit Gateway has its interface.
@@ -20,6 +21,9 @@ DMZ, PRIVATE, EDGE = 1, 11, 21
 
 FIRST_HOST = 4
 """AWS keeps a subnet's first four addresses and its last (VPC User Guide, "Subnet CIDR blocks")."""
+
+PLACES = (1, 11)
+"""The places of relays in a zone's DMZ; the smallest, a /28 (of a /20), has eleven for hosts."""
 
 HUB_HOST = 5
 """The hub's number in its subnet: the seed's 192.168.1.5."""
@@ -56,12 +60,18 @@ class BranchPlan:
 
 
 def environment_plan(
-    network: IPv4Network, zones: int, relay_zones: Sequence[int]
+    network: IPv4Network,
+    zones: int,
+    relay_zones: Sequence[int],
+    places: Sequence[int] | None = None,
 ) -> EnvironmentPlan:
     """Cut an environment's `network` (/16 to /20) into the subnets of its `zones`.
 
-    `relay_zones` gives the number of each relay's zone. The hub is in the first.
+    `relay_zones` gives the number of each relay's zone, `places` its place there, from 1; without
+    it that is its place in the list. The hub is in the first zone.
     """
+    if places is None:
+        places = range(1, len(relay_zones) + 1)
     plans = tuple(
         ZonePlan(
             dmz=_slice(network, 8, DMZ + zone),
@@ -73,7 +83,10 @@ def environment_plan(
     return EnvironmentPlan(
         network=network,
         zones=plans,
-        relays=tuple(plans[zone].dmz[FIRST_HOST + index] for index, zone in enumerate(relay_zones)),
+        relays=tuple(
+            plans[zone].dmz[FIRST_HOST + place - 1]
+            for zone, place in zip(relay_zones, places, strict=True)
+        ),
         hub=plans[0].private[HUB_HOST],
     )
 

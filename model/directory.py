@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Any
 
 from model.people import People
@@ -35,6 +36,11 @@ class DirectoryObject:
 
     key: str
     text: str
+
+
+def bucket_name(stack: str, account: str, region: str) -> str:
+    """The name of an environment's bucket, which nobody else in the world has."""
+    return f"gatepost-{stack}-directory-{account}-{region}"
 
 
 def environment_owner() -> str:
@@ -63,8 +69,19 @@ def identity_object(owner: str, host: str, fingerprint: str) -> DirectoryObject:
     return DirectoryObject(key=identity_key(owner, host), text=json.dumps(content, indent=1) + "\n")
 
 
-def objects(owner: str, people: People, *, host: str, address: str) -> tuple[DirectoryObject, ...]:
-    """The objects of `owner`, whose users live on the mail server `host` at `address`."""
+def objects(
+    owner: str,
+    people: People,
+    *,
+    host: str,
+    address: str,
+    relays: Mapping[str, IPv4Address] | None = None,
+) -> tuple[DirectoryObject, ...]:
+    """The objects of `owner`, whose users live on the mail server `host` at `address`.
+
+    The environment's has its `relays` by host, in the order in which the hub tries them: the hub
+    alone reads that object.
+    """
     head: dict[str, Any] = {"version": VERSION, "owner": owner}
     refused = refusals(people)
     held = sorted(user.address for user in people.users if user.hold)
@@ -87,9 +104,14 @@ def objects(owner: str, people: People, *, host: str, address: str) -> tuple[Dir
                 "refused": refused,
                 "aliases": _aliases(people),
                 "open_aliases": list(people.open_aliases),
+                **({} if relays is None else {"relays": _relays(relays)}),
             },
         ),
     )
+
+
+def _relays(relays: Mapping[str, IPv4Address]) -> list[dict[str, str]]:
+    return [{"host": host, "address": str(address)} for host, address in relays.items()]
 
 
 def refusals(people: People) -> dict[str, str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.dns_settings import OUTBOUND_LABEL, POLICY_LABEL
+from model.outbound import DIRECT, RELAY
 from model.people import ROLES
 from model.settings import Environment
 
@@ -22,6 +23,9 @@ STRING = 255
 POLICY_AGE = {"testing": 86_400, "enforce": 604_800, "none": 86_400}
 """Seconds for which senders keep the MTA-STS policy of each mode: a week, as RFC 8461 (section
 3.2) wants weeks against an attacker who blocks its renewal; a day while it may be taken back."""
+
+MTA_STS_LABEL = "_mta-sts"
+"""Where senders learn that a domain has a policy, and which (RFC 8461 section 3.1)."""
 
 DANE_PARAMETERS = "3 1 1"
 """Usage, selector and matching type of TLSA: the host's own key by SHA-256 (RFC 7672, 3.1.1)."""
@@ -74,19 +78,25 @@ def exits(settings: Environment, relays: Mapping[str, str], nat: str) -> dict[st
 
     `relays` are the relays' addresses by name, `nat` is that of the hub's NAT gateway. A relay
     sends mail (`relay` mode) or at least bounces (`direct`); with a smarthost nothing leaves but
-    by that one.
+    by that one. Around a change of mode those of both are named.
     """
-    if settings.outbound == "smarthost":
-        return {}
-    direct = settings.outbound == "direct"
-    return {**relays, **({outbound_name(settings.domains[0]): nat} if direct else {})}
+    ways = {settings.outbound, *settings.dns.also_leaves_by}
+    return {
+        **(relays if ways & {RELAY, DIRECT} else {}),
+        **({outbound_name(settings.domains[0]): nat} if DIRECT in ways else {}),
+    }
+
+
+def reverse_names(settings: Environment, relays: Mapping[str, str], nat: str) -> dict[str, str]:
+    """The addresses that have a reverse name, by that name: the relays', and every exit's."""
+    return {**relays, **exits(settings, relays, nat)}
 
 
 def records(settings: Environment, relays: Mapping[str, str], nat: str) -> tuple[Record, ...]:
     """All records of the public zones; `relays` and `nat` are as for `exits`.
 
     Which there are, their names and types, does not depend on the addresses. No host inside has
-    one, but for the outbound name in `direct` mode.
+    one, but for the outbound name where mail leaves, or may, in `direct` mode.
     """
     zones = zone_domains(settings)
     leaving = exits(settings, relays, nat)
@@ -177,14 +187,14 @@ def _domain_entries(
 def _dmarc(settings: Environment) -> str:
     dmarc = settings.dns.dmarc
     reports = [f"rua=mailto:{dmarc.reports}"] if dmarc.reports else []
-    return "; ".join(["v=DMARC1", f"p={dmarc.policy}", "sp=reject", *reports])
+    return "; ".join(["v=DMARC1", f"p={dmarc.policy}", f"sp={dmarc.subdomains}", *reports])
 
 
 def _policy_entries(
     settings: Environment, domain: str, relays: Mapping[str, str]
 ) -> Iterator[Entry]:
     yield policy_host(domain), "A", [*relays.values()]
-    yield f"_mta-sts.{domain}", "TXT", [f"v=STSv1; id={mta_sts_id(settings)};"]
+    yield f"{MTA_STS_LABEL}.{domain}", "TXT", [f"v=STSv1; id={mta_sts_id(settings)};"]
 
 
 def _issuer_entries(settings: Environment, domain: str) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from model import fields
 from model.fields import setting
+from model.outbound import DIRECT, RELAY
 from model.people import address
 
 OUTBOUND_LABEL = "out"
@@ -42,6 +43,8 @@ KEY_DIGEST = fields.matching(
     r"[0-9a-f]{64}", "the SHA-256 of a public key (SubjectPublicKeyInfo) in lower case hexadecimal"
 )
 
+DMARC_POLICIES = ("none", "quarantine", "reject")
+
 SPF_LOOKUPS = 10
 """The most terms of an SPF policy that need a look-up, those within includes counted as well
 (RFC 7208 section 4.6.4)."""
@@ -63,9 +66,14 @@ class Dmarc:
     """What receivers do with mail that is neither by SPF nor by DKIM our own (RFC 7489)."""
 
     policy: str = setting(
-        fields.one_of("none", "quarantine", "reject"),
-        "for mail of the domains themselves; names below them never send, so `sp` is reject",
+        fields.one_of(*DMARC_POLICIES),
+        "for mail of the domains themselves",
         default="quarantine",
+    )
+    subdomains: str = setting(
+        fields.one_of(*DMARC_POLICIES),
+        "for mail of the names below them (`sp`): hosts of our own never send under those",
+        default="reject",
     )
     reports: str = setting(
         address, "who gets the daily aggregate reports (`rua`); without it nobody", default=""
@@ -109,6 +117,12 @@ class Dns:
         "policies of services that send under our domains, `include` in SPF; with a smarthost "
         "required, `[]` if it sends under an envelope domain of its own",
         default=None,
+    )
+    also_leaves_by: tuple[str, ...] = setting(
+        fields.several(fields.one_of(RELAY, DIRECT), 0, 2),
+        "modes whose exits SPF, addresses and reverse names hold beside those of `outbound`: for "
+        "the time around a change of it (docs/operations.md)",
+        default=(),
     )
     dkim: dict[str, str] = setting(
         fields.mapping(SELECTOR, DKIM, 10),

@@ -100,15 +100,9 @@ def records(cls: type[Any], least: int, most: int) -> Kind:
     def kind(raw: Any) -> tuple[Any, ...]:
         if not isinstance(raw, list):
             raise ValueError(f"must be a list of {least} to {most}, got {raw!r}")
-        parts: list[tuple[str, str]] = []
+        found, parts = each(one, raw)
         if not least <= len(raw) <= most:
-            parts.append(("", f"must be between {least} and {most}, got {len(raw)}"))
-        found = []
-        for index, item in enumerate(raw):
-            try:
-                found.append(one(item))
-            except Problems as problem:
-                parts += [(f"[{index}]{path}", text) for path, text in problem.parts]
+            parts.insert(0, ("", f"must be between {least} and {most}, got {len(raw)}"))
         if parts:
             raise Problems(parts)
         return tuple(found)
@@ -175,15 +169,31 @@ def several(item: Kind, least: int, most: int) -> Kind:
     def kind(raw: Any) -> tuple[Any, ...]:
         if not isinstance(raw, list):
             raise ValueError(f"must be a list of {least} to {most}, got {raw!r}")
+        found, parts = each(item, raw)
         if not least <= len(raw) <= most:
-            raise ValueError(f"must be between {least} and {most}, got {len(raw)}")
-        found = tuple(item(each) for each in raw)
-        twice = sorted({each for each in found if found.count(each) > 1})
+            parts.append(("", f"must be between {least} and {most}, got {len(raw)}"))
+        twice = sorted({str(one) for one in found if found.count(one) > 1})
         if twice:
-            raise ValueError(f"must name each once, got {', '.join(twice)} twice")
-        return found
+            parts.append(("", f"must name each once, got {', '.join(twice)} twice"))
+        if parts:
+            raise Problems(parts)
+        return tuple(found)
 
     return kind
+
+
+def each(item: Kind, raw: list[Any]) -> tuple[list[Any], list[tuple[str, str]]]:
+    """What could be read of a list of one kind, and (place, sentence) of what could not."""
+    found: list[Any] = []
+    parts: list[tuple[str, str]] = []
+    for index, one in enumerate(raw):
+        try:
+            found.append(item(one))
+        except Problems as problem:
+            parts += [(f"[{index}]{path}", text) for path, text in problem.parts]
+        except ValueError as problem:
+            parts.append((f"[{index}]", str(problem)))
+    return found, parts
 
 
 def mapping(key: Kind, value: Kind, most: int) -> Kind:
@@ -197,12 +207,10 @@ def mapping(key: Kind, value: Kind, most: int) -> Kind:
         parts: list[tuple[str, str]] = []
         found = {}
         for name, item in raw.items():
-            try:
-                found[key(name)] = value(item)
-            except Problems as problem:
-                parts += [(f".{name}{path}", text) for path, text in problem.parts]
-            except ValueError as problem:
-                parts.append((f".{name}", str(problem)))
+            pair, wrong = each(lambda half: half[0](half[1]), [(key, name), (value, item)])
+            parts += [(f".{name}{path[3:]}", text) for path, text in wrong]
+            if not wrong:
+                found[pair[0]] = pair[1]
         if parts:
             raise Problems(parts)
         return found
@@ -242,7 +250,7 @@ def network(shortest: int, longest: int, *, private: bool = True) -> Kind:
 def private_address(raw: Any) -> ipaddress.IPv4Address:
     """A private IPv4 address (RFC 1918)."""
     found = _address(raw)
-    if not any(found in block for block in PRIVATE):
+    if not is_private(found):
         raise ValueError(f"must be private address space (RFC 1918), got {found}")
     return found
 
@@ -250,7 +258,7 @@ def private_address(raw: Any) -> ipaddress.IPv4Address:
 def public_address(raw: Any) -> ipaddress.IPv4Address:
     """An IPv4 address that is none of private address space (RFC 1918), and no host's own."""
     found = _address(raw)
-    if any(found in block for block in PRIVATE) or found.is_loopback or found.is_multicast:
+    if is_private(found) or found.is_loopback or found.is_multicast:
         raise ValueError(f"must be a public address, got {found}")
     return found
 
@@ -258,9 +266,12 @@ def public_address(raw: Any) -> ipaddress.IPv4Address:
 def host_address(raw: Any) -> ipaddress.IPv4Address:
     """The IPv4 address of a host, private or public."""
     found = _address(raw)
-    if not any(found in block for block in PRIVATE):
-        return public_address(raw)
-    return found
+    return found if is_private(found) else public_address(raw)
+
+
+def is_private(address: ipaddress.IPv4Address) -> bool:
+    """Whether the address is one of private address space (RFC 1918)."""
+    return any(address in block for block in PRIVATE)
 
 
 def _address(raw: Any) -> ipaddress.IPv4Address:

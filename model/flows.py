@@ -2,7 +2,8 @@
 
 A flow is a connection that may be opened; its replies come back by the groups' state. What is not
 in the table does not pass. AWS's groups do not filter the VPC resolver, DHCP, the metadata service
-and time sync, and cannot match names: packages and S3 are therefore "HTTP(S) to anywhere".
+and time sync, and cannot match names: packages and AWS's own services are therefore "HTTPS to
+anywhere". Plain HTTP goes nowhere: Debian's EC2 images ask cdn-aws.deb.debian.org by HTTPS.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def environment_firewall(
     flows += [
         _mail(place, HUB, "mail from people still there")
         for place, address in servers.items()
-        if any(address in block for block in fields.PRIVATE)
+        if fields.is_private(address)
     ]
     flows += [flow for host in (RELAY, HUB) for flow in _upkeep(host)]
     return Firewall(
@@ -135,7 +136,6 @@ def _names(host: str, why: str) -> tuple[Flow, ...]:
 
 def _upkeep(host: str) -> tuple[Flow, ...]:
     return (
-        Flow(source=host, destination=INTERNET, port=ports.HTTP, why="packages"),
-        Flow(source=host, destination=INTERNET, port=ports.HTTPS, why="packages and S3"),
+        Flow(source=host, destination=INTERNET, port=ports.HTTPS, why="packages and AWS"),
         Flow(source=SHELL, destination=host, port=ports.SSH, why="SSH of administrators"),
     )

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from model import ports
 from model.dns import outbound_name
+from model.fields import is_private
 from model.outbound import DIRECT, RELAY, SMARTHOST
 from model.people import ROLES
 from model.settings import Environment
@@ -41,40 +41,43 @@ class Postfix:
     host: str
     domains: tuple[str, ...]
     trusted: tuple[str, ...] = ()
-    """Networks from which the relay's inside service takes mail for anywhere; empty: none is."""
+    """Networks from which mail for anywhere is taken: by a relay's inside service, from the hub; by
+    the hub, from servers to migrate from. Empty: from none."""
     inside: str = ""
     """Where the domains' mail goes next, unless the directory knows better; empty: it stays."""
     outside: tuple[str, ...] = ()
-    """Next hops that take everything else, in order; empty: delivered by MX."""
+    """Next hops that take everything else, in order; empty: the relays do, or it is delivered by
+    MX."""
+    network: str = ""
+    """Where the relays are whose names, addresses and order a hub has by the directory."""
+    by_relays: bool = False
+    """Whether those take everything else."""
     login: bool = False
     """Whether the next hop outside wants a login, and TLS under its own name."""
-    bouncers: tuple[str, ...] = ()
-    """Hosts of our own whose bounces this host takes for anywhere, as they cannot send."""
+    bounces: bool = False
+    """Whether this host takes the relays' bounces for anywhere, as they cannot send."""
     drains: bool = False
-    """Whether it takes whatever else those still have queued for the Internet."""
+    """Whether it takes whatever else they still have queued for the Internet."""
     exit: bool = False
     """Whether the host hands mail to the Internet: there the traces of the inside are removed."""
     hidden: tuple[str, ...] = ()
     """Names of inside hosts that this host knows and that bounces must not tell."""
     own_names: tuple[str, ...] = ()
-    """Names by which no stranger may greet, and in which none may have its sender."""
+    """Names, with all below them, by which no stranger may greet or have its sender."""
     senders_outside: tuple[str, ...] = ()
-    """Networks of strangers who may have their sender there."""
+    """Networks of strangers who may."""
     blocklists: tuple[str, ...] = ()
     """Lists of strangers to refuse, each with the answers that count (postscreen_dnsbl_sites)."""
     port25_probes: tuple[str, ...] = ()
     """MX hosts by which it tells a block of outbound port 25."""
     peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The environment's hosts that it exchanges mail with, each with the next hops that lead there;
-    a hub learns of branches by the directory."""
-    legacy: tuple[str, ...] = ()
-    """Addresses of servers to migrate from: they have no certificate of ours, and are trusted by
-    address."""
+    a hub learns of relays and branches by the directory."""
+    legacy: bool = False
+    """Whether it sends to servers to migrate from, which have no certificate of ours."""
     forwarding: bool = False
     """Whether mail is forwarded outside, and comes back to return addresses in the primary
     domain."""
-    edge: tuple[str, ...] = ()
-    """The relays' addresses, for the host that they hand mail to."""
     helo: str = ""
     """The name given to other servers, if not `host`."""
     public_ip: str = ""
@@ -123,7 +126,7 @@ class Postfix:
     @property
     def hands_over(self) -> bool:
         """Whether what is not for the mail domains goes to a host of our own, too."""
-        return bool(self.outside) and not self.login
+        return self.by_relays or (bool(self.outside) and not self.login)
 
     @property
     def verifies(self) -> bool:
@@ -155,13 +158,8 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
         domains=settings.every_domain,
         exit=not by_hub,
         hidden=(settings.hub.host,),
-        own_names=(
-            *settings.every_domain,
-            # Not the other relays: one more of them must leave this one as it is.
-            host,
-            settings.hub.host,
-            outbound_name(settings.domains[0]),
-        ),
+        # Relays lie within the primary domain, the hub may be elsewhere.
+        own_names=(*settings.every_domain, settings.hub.host),
         senders_outside=tuple(str(network) for network in settings.senders_outside),
         blocklists=settings.blocklists,
         port25_probes=settings.port25_probes,
@@ -174,23 +172,17 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
     )
 
 
-def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
-    """The mail server inside; branches are trusted by their certificates, as the directory says.
-
-    `relays` are the relays' addresses by host, in the order in which they are tried: the first that
-    answers takes the mail (postconf(5), relayhost).
-    """
+def hub(settings: Environment) -> Postfix:
+    """The mail server inside; relays and branches are known and trusted as the directory says."""
     primary, smarthost = settings.domains[0], settings.smarthost
-    own: dict[str, Any] = {"peers": dict.fromkeys(relays, ())}
+    own: dict[str, Any] = {}
     if settings.outbound == RELAY:
-        own["outside"] = tuple(f"[{address}]:{ports.INSIDE}" for address in relays.values())
-        own["peers"] = {host: (way,) for host, way in zip(relays, own["outside"], strict=True)}
+        own["by_relays"] = True
     elif settings.outbound == DIRECT:
         own["helo"] = outbound_name(primary)
     elif smarthost:
         own["outside"] = (f"[{smarthost.host}]:{smarthost.port}",)
-        own |= {"login": True, "drains": smarthost.drain, "helo": primary}
-        own["bouncers"] = tuple(str(address) for address in relays.values())
+        own |= {"login": True, "drains": smarthost.drain, "helo": primary, "bounces": True}
     return Postfix(
         role="hub",
         host=settings.hub.host,
@@ -199,8 +191,14 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
         hidden=(settings.hub.host,),
         port25_probes=settings.port25_probes,
         forwarding=settings.forwards,
-        edge=tuple(sorted(str(address) for address in relays.values())),
-        legacy=tuple(str(address) for address in settings.legacy_servers.values()),
+        network=str(settings.network),
+        legacy=bool(settings.legacy),
+        # One with a public address cannot reach the hub (model.flows), nor could it be believed.
+        trusted=tuple(
+            str(IPv4Network(address))
+            for address in settings.legacy_servers.values()
+            if is_private(address)
+        ),
         **own,
     )
 
@@ -208,7 +206,8 @@ def hub(settings: Environment, relays: Mapping[str, IPv4Address]) -> Postfix:
 def own_zone_first(
     settings: Environment, addresses: Sequence[IPv4Address]
 ) -> dict[str, IPv4Address]:
-    """The relays' `addresses` by host, those of the hub's zone, the first, before the others."""
+    """The relays' `addresses` by host, in the order in which the hub tries them: those of its own
+    zone, the first, before the others."""
     pairs = list(zip(settings.relays, addresses, strict=True))
     return {
         relay.host: address

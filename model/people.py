@@ -51,18 +51,24 @@ def addresses(raw: Any, kind: Callable[[Any], str] = address) -> tuple[str, ...]
     """A list of addresses, of our own or of another kind."""
     if not isinstance(raw, list):
         raise ValueError(f"must be a list of addresses, got {raw!r}")
-    return tuple(kind(item) for item in raw)
+    found, parts = fields.each(kind, raw)
+    if parts:
+        raise Problems(parts)
+    return tuple(found)
 
 
 def alias_table(raw: Any) -> dict[str, tuple[str, ...]]:
     """A mapping of an alias to the list of its members."""
     if not isinstance(raw, Mapping):
         raise ValueError(f"must map each alias to a list of addresses, got {raw!r}")
-    table = {address(name): addresses(members, target) for name, members in raw.items()}
-    empty = [name for name, members in table.items() if not members]
-    if empty:
-        raise ValueError(f"must give each alias a member, got none for {', '.join(empty)}")
-    return table
+    return fields.mapping(address, _members, len(raw))(raw)
+
+
+def _members(raw: Any) -> tuple[str, ...]:
+    found = addresses(raw, target)
+    if not found:
+        raise ValueError("must have a member, got none")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,17 +93,12 @@ def users(raw: Any) -> tuple[User, ...]:
     """A list of users, each an address or a mapping; raises Problems with the place of each."""
     if not isinstance(raw, list):
         raise ValueError(f"must be a list of users, got {raw!r}")
-    one = fields.record(User)
-    found: list[User] = []
-    parts: list[tuple[str, str]] = []
-    for index, item in enumerate(raw):
-        try:
-            plain = not isinstance(item, Mapping)
-            found.append(User(address=address(item)) if plain else one(item))
-        except Problems as problem:
-            parts += [(f"[{index}]{path}", text) for path, text in problem.parts]
-        except ValueError as problem:
-            parts.append((f"[{index}]", str(problem)))
+    whole = fields.record(User)
+
+    def one(item: Any) -> User:
+        return whole(item) if isinstance(item, Mapping) else User(address=address(item))
+
+    found, parts = fields.each(one, raw)
     if parts:
         raise Problems(parts)
     return tuple(found)

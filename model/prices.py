@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from model.dns import zone_domains
 from model.settings import TRANSIT_GATEWAY, Branch, Disks, Environment
 
-AS_OF = "us-east-1, on demand, USD, noted 2026-11"
+REGION = "us-east-1"
+AS_OF = f"{REGION}, on demand, USD, noted 2026-11"
 SOURCE = "AWS's public price pages, at second hand: look there before you budget"
 
 HOURS = 730
@@ -60,7 +61,7 @@ class Item:
 
 def environment_cost(settings: Environment) -> list[Item]:
     """What an environment costs each month whether or not mail flows."""
-    nats = len(settings.zones) if settings.nat == "per-zone" else 1
+    nats = len(settings.nat_zones)
     hosts = [*settings.relays, settings.hub]
     types = [host.instance_type or settings.instance_type for host in hosts]
     disks = settings.disks
@@ -105,8 +106,8 @@ def _attachment(link: str) -> list[Item]:
     return [_item("transit gateway attachment", 1, TRANSIT_ATTACHMENT * HOURS)]
 
 
-def describe(items: list[Item]) -> str:
-    """The items as a table, with their sum and where the prices are from."""
+def describe(items: list[Item], region: str) -> str:
+    """The items as a table, with their sum and where the prices are from, if not from `region`."""
     lines = [
         f"  {item.count:5} x {item.what:26} "
         + (f"{item.price:9.2f}" if item.price is not None else "  not in the table")
@@ -115,7 +116,8 @@ def describe(items: list[Item]) -> str:
     total = sum(item.price or 0 for item in items)
     missing = any(item.price is None for item in items)
     sum_line = f"  {'fixed cost a month':34} {total:9.2f}" + (" and more" if missing else "")
-    return "\n".join([f"prices: {AS_OF} ({SOURCE})", *lines, sum_line])
+    elsewhere = f"; this stack is in {region}, where others hold" if region != REGION else ""
+    return "\n".join([f"prices: {AS_OF} ({SOURCE}){elsewhere}", *lines, sum_line])
 
 
 def _gibibytes(disks: Disks) -> int:

@@ -81,7 +81,7 @@ def environment_uses(
     settings: Environment, firewall: Firewall, acl: tuple[AclRule, ...], others: Mapping[Quota, int]
 ) -> list[Use]:
     """What an environment needs; `others` is what the account has in use for other stacks."""
-    nats = len(settings.zones) if settings.nat == "per-zone" else 1
+    nats = len(settings.nat_zones)
     needs = {
         VPCS: 1,
         GATEWAYS: 1,

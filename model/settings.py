@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from model import fields, ports
-from model.dns_settings import KEY_DIGEST, OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
+from model.dns_settings import OUTBOUND_LABEL, POLICY_LABEL, Dns, dns_problems
 from model.fields import SettingsError, setting
 from model.forwarding import MODES as FORWARDING_MODES
 from model.forwarding import SRS, Forwarding
-from model.neighbours import SERVER
+from model.hosts import (
+    IMAGE,
+    INSTANCE_TYPE,
+    LEGACY,
+    NAME,
+    RELAYS,
+    ZONE,
+    Hub,
+    Legacy,
+    Relay,
+    host_problems,
+    places,
+)
 from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 
 KINDS = ("environment", "branch", "office")
 
-NAME = fields.matching(
-    r"[a-z][a-z0-9-]{0,19}", "1 to 20 of a-z, 0-9 and -, beginning with a letter"
-)
 FINGERPRINT = r"([0-9A-F]{2}:){31}[0-9A-F]{2}"
 REGION = fields.matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS Region such as us-east-1")
-ZONE = fields.matching(
-    r"[a-z]{2}(-[a-z]+)+-\d[a-z]", "an availability zone's name such as us-east-1a"
-)
-IMAGE = fields.matching(
-    r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "an image id such as ami-0123456789abcdef0"
-)
-INSTANCE_TYPE = fields.matching(r"[a-z0-9-]+\.[a-z0-9]+", "an instance type such as t4g.small")
 SSH_KEY = fields.matching(
     r"(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?",
     "one OpenSSH public key (EC2 takes ssh-ed25519 and ssh-rsa)",
@@ -41,51 +43,12 @@ GIBIBYTES = fields.number(1, 16_384, "GiB")
 """What a gp3 volume can have (EBS User Guide, "General Purpose SSD volumes")."""
 
 ZONES = (1, 3)
-RELAYS = (1, 4)
-"""How many zones and relays an environment may have."""
-
-LEGACY = 10
-"""How many servers an environment may migrate from at a time."""
+"""How many zones an environment may have."""
 
 DEFAULT_TYPE = "t4g.small"
 
 PEERING, TRANSIT_GATEWAY = "peering", "transit-gateway"
 """How the branches of an environment are joined to it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Relay:
-    """A relay of the DMZ. Its place in the list gives its address: add new ones at the end."""
-
-    host: str = setting(fields.domain, "its host name: what the Internet sees")
-    zone: str = setting(ZONE, "its availability zone; without it the first", default="")
-    image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
-    instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
-    tlsa: tuple[str, ...] = setting(
-        fields.several(KEY_DIGEST, 1, 3),
-        "digests of its certificate's key for DANE; while a key is changed, the next one's too",
-        default=(),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hub:
-    """The mail server inside, in the first zone."""
-
-    host: str = setting(fields.domain, "its host name")
-    image: str = setting(IMAGE, "its own image id, while images are moved forward", default="")
-    instance_type: str = setting(INSTANCE_TYPE, "its own instance type", default="")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Legacy:
-    """A server from which the company migrates: users of the environment may still be `at` it."""
-
-    name: str = setting(NAME, "what the file of people calls it")
-    address: IPv4Address = setting(
-        fields.host_address,
-        "where it takes mail on port 25; with a private address it may also send to the hub",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +179,16 @@ class Environment:
         """The number of a relay's zone among the environment's."""
         return self.zones.index(relay.zone) if relay.zone else 0
 
+    @property
+    def nat_zones(self) -> tuple[str, ...]:
+        """The zones that have a NAT gateway."""
+        return self.zones if self.nat == "per-zone" else self.zones[:1]
+
+    @property
+    def relay_places(self) -> tuple[int, ...]:
+        """The place of each relay, in order."""
+        return places(self.relays)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
@@ -276,16 +249,10 @@ def read_environment(raw: object) -> tuple[dict[str, Any], list[str]]:
     values, problems = fields.read(Environment, raw, "environment")
     problems += _zone_problems("environment.zones", values.get("region"), values.get("zones", ()))
     problems += _network_problems(values.get("network"), values.get("branches"))
-    problems += _legacy_problems(values)
-    relays: tuple[Relay, ...] = values.get("relays", ())
-    problems += _relay_problems(relays, values.get("zones"))
+    problems += host_problems(values)
     problems += smarthost_problems(values)
-    hosts = [(f"relays[{index}].host", relay.host) for index, relay in enumerate(relays)]
-    if "hub" in values:
-        hosts.append(("hub.host", values["hub"].host))
     domains: tuple[str, ...] = values.get("domains", ())
     aliases: dict[str, str] = values.get("alias_domains", {})
-    problems += _host_problems(hosts, domains, tuple(aliases))
     if domains and "dns" in values:
         problems += _domain_problems(aliases, domains)
         problems += dns_problems(values["dns"], values, (*domains, *aliases))
@@ -317,11 +284,22 @@ def read_office(raw: object) -> tuple[dict[str, Any], list[str]]:
     return values, problems
 
 
-def check_kind(raw: object) -> str:
-    """The kind of stack that a stack file describes; raises SettingsError for any other."""
+def check_kind(raw: object, keys: Collection[str]) -> str:
+    """The kind of stack that a stack file describes.
+
+    `keys` are all of the file's keys that are ours: `kind`, and the section of that name. Raises
+    SettingsError for any other of both.
+    """
+    problems = []
     if raw not in KINDS:
         listed = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
-        raise SettingsError([f"kind: must be {listed}, got {raw!r}"])
+        problems.append(f"kind: must be {listed}, got {raw!r}")
+    known = ["kind", *([str(raw)] if raw in KINDS else KINDS)]
+    problems += [
+        fields.unknown_key(f"gatepost:{key}", key, known) for key in keys if key not in known
+    ]
+    if problems:
+        raise SettingsError(problems)
     return str(raw)
 
 
@@ -336,28 +314,6 @@ def _network_problems(network: IPv4Network | None, branches: IPv4Network | None)
         yield f"environment.branches: must not overlap the network {network}, got {branches}"
 
 
-def _legacy_problems(values: dict[str, Any]) -> Iterator[str]:
-    """A server to migrate from is outside: neither in the VPC nor at a branch."""
-    names: list[str] = []
-    taken: list[IPv4Address] = []
-    for index, server in enumerate(values.get("legacy", ())):
-        path = f"environment.legacy[{index}]"
-        if server.name in names or server.address in taken:
-            yield f"{path}: must be a server of its own, got {server.name} {server.address} again"
-        names.append(server.name)
-        taken.append(server.address)
-        for key in ("network", "branches"):
-            if key in values and server.address in values[key]:
-                yield f"{path}.address: must not be in {key} {values[key]}, got {server.address}"
-
-
-def _relay_problems(relays: tuple[Relay, ...], zones: tuple[str, ...] | None) -> Iterator[str]:
-    for index, relay in enumerate(relays):
-        if zones and relay.zone and relay.zone not in zones:
-            listed = ", ".join(zones)
-            yield f"environment.relays[{index}].zone: must be one of {listed}, got {relay.zone!r}"
-
-
 def _domain_problems(aliases: dict[str, str], domains: tuple[str, ...]) -> Iterator[str]:
     for alias, domain in aliases.items():
         if alias in domains:
@@ -370,24 +326,3 @@ def _domain_problems(aliases: dict[str, str], domains: tuple[str, ...]) -> Itera
         label, _, parent = domain.partition(".")
         if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in every:
             yield f"environment.domains: must not begin with {label}, a name in use, got {domain!r}"
-
-
-def _host_problems(
-    hosts: list[tuple[str, str]], domains: tuple[str, ...], aliases: tuple[str, ...]
-) -> Iterator[str]:
-    names = [host for _, host in hosts]
-    for index, (path, host) in enumerate(hosts):
-        label, _, parent = host.partition(".")
-        if host in names[:index]:
-            yield f"environment.{path}: must be a name of its own, got {host!r} again"
-        if label in (OUTBOUND_LABEL, POLICY_LABEL) and parent in (*domains, *aliases):
-            yield f"environment.{path}: must not begin with {label}, a name in use, got {host!r}"
-        if f"-{label}".endswith(SERVER):
-            yield f"environment.{path}: must not end in {SERVER}, as branches' do, got {host!r}"
-        if not domains:
-            continue
-        if host in domains or host in aliases:
-            yield f"environment.{path}: must not be a mail domain itself, got {host!r}"
-        elif path != "hub.host" and not host.endswith(f".{domains[0]}"):
-            # Its A record goes into the primary domain's zone.
-            yield f"environment.{path}: must be a host of {domains[0]}, got {host!r}"

@@ -11,55 +11,102 @@ from pulumi import InvokeOptions
 
 from components.tags import STACK
 from model import acl, flows, prices, quotas
-from model.addressing import environment_plan
 from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
+from model.prices import Item
 from model.quotas import Quota, Use
 from model.settings import TRANSIT_GATEWAY, Branch, Environment
+from stacks import machines
 
 AVAILABLE = {"name": "state", "values": ["available", "pending"]}
+ATTACHED = {
+    "name": "state",
+    "values": ["available", "initiating", "modifying", "pending", "pendingAcceptance"],
+}
+"""What is deleted is listed for a while."""
+VPN = {"name": "resource-type", "values": ["vpn"]}
+
+MOST_VALUES = 200
+"""How many values a filter may have (EC2 API Reference, DescribeNatGateways)."""
 
 
 def check_environment(stack: str, settings: Environment, provider: aws.Provider) -> None:
-    """Raise SettingsError if a quota does not suffice; tell the fixed cost in the log."""
-    plan = environment_plan(settings.network, len(settings.zones), [])
-    rules = acl.dmz_acl(settings.network, settings.branches, plan.zones[0].private)
+    """Raise SettingsError if a quota does not suffice, or an image does not fit its machine."""
+    machines.check(machines.of_environment(settings), settings.region, provider)
+    rules = acl.dmz_acl(settings.outbound, settings.network, settings.branches)
     firewall = flows.environment_firewall(
         settings.outbound, settings.branches, settings.smarthost_port, settings.legacy_servers
     )
-    uses = quotas.environment_uses(settings, firewall, rules, _others(stack, provider))
-    _judge(uses, provider)
-    pulumi.log.info(prices.describe(prices.environment_cost(settings)))
+    others = {
+        **_others(stack, provider),
+        quotas.NAT_GATEWAYS: _nats(stack, settings.nat_zones, provider),
+    }
+    _judge(quotas.environment_uses(settings, firewall, rules, others), provider)
 
 
 def check_branch(
     stack: str, settings: Branch, terms: Contract, firewall: Firewall, provider: aws.Provider
 ) -> None:
     """As check_environment, for a branch: of the environment's VPC and route table too."""
+    machines.check(machines.of_branch(settings), settings.region, provider)
     others = dict(_others(stack, provider))
+    if settings.way_out == "nat":
+        others[quotas.NAT_GATEWAYS] = _nats(stack, (settings.zone,), provider)
     if terms.branch_link == TRANSIT_GATEWAY:
-        others[quotas.ATTACHMENTS] = _attachments(stack, terms, provider)
+        others[quotas.ATTACHMENTS] = _attachments(stack, _of(terms), provider)
     else:
         others |= _peerings(stack, settings, terms, provider)
     _judge(quotas.branch_uses(settings, terms.branch_link, firewall, others), provider)
-    pulumi.log.info(prices.describe(prices.branch_cost(settings, terms.branch_link)))
 
 
 def check_office(stack: str, terms: Contract, provider: aws.Provider) -> None:
     """As check_environment, for an office that is joined by a VPN."""
-    others = {quotas.ATTACHMENTS: _attachments(stack, terms, provider)}
+    others = {
+        quotas.ATTACHMENTS: _attachments(stack, _of(terms), provider),
+        quotas.VPN_CONNECTIONS: _attachments(stack, VPN, provider),
+    }
     _judge(quotas.office_uses(others), provider)
-    pulumi.log.info(prices.describe(prices.office_cost()))
 
 
-def _attachments(stack: str, terms: Contract, provider: aws.Provider) -> int:
-    """How many others are attached to the environment's Transit Gateway."""
+def tell_cost(items: list[Item], region: str) -> None:
+    """Tell the fixed cost in the log: the last thing that a program says."""
+    pulumi.log.info(prices.describe(items, region))
+
+
+def _of(terms: Contract) -> dict[str, Any]:
+    return {"name": "transit-gateway-id", "values": [terms.transit_gateway]}
+
+
+def _attachments(stack: str, of: dict[str, Any], provider: aws.Provider) -> int:
+    """How many others' attachments to Transit Gateways there are, of those that a filter names."""
     options = InvokeOptions(provider=provider)
-    only: list[Any] = [{"name": "transit-gateway-id", "values": [terms.transit_gateway]}]
+    only: list[Any] = [of, ATTACHED]
     everyone = aws.ec2transitgateway.get_attachments(filters=only, opts=options).ids
     own = aws.ec2transitgateway.get_attachments(filters=only, tags={STACK: stack}, opts=options)
     return len(set(everyone) - set(own.ids))
+
+
+def _nats(stack: str, zones: Iterable[str], provider: aws.Provider) -> int:
+    """How many NAT gateways others have in that of the zones where they have most."""
+    return max(_nats_in(stack, zone, provider) for zone in zones)
+
+
+def _nats_in(stack: str, zone: str, provider: aws.Provider) -> int:
+    # EC2 does not filter NAT gateways by zone.
+    options = InvokeOptions(provider=provider)
+    inside: list[Any] = [{"name": "availability-zone", "values": [zone]}]
+    subnets = aws.ec2.get_subnets(filters=inside, opts=options).ids
+    count = 0
+    for first in range(0, len(subnets), MOST_VALUES):
+        only: list[Any] = [
+            AVAILABLE,
+            {"name": "subnet-id", "values": subnets[first : first + MOST_VALUES]},
+        ]
+        everyone = aws.ec2.get_nat_gateways(filters=only, opts=options).ids
+        own = aws.ec2.get_nat_gateways(filters=only, tags={STACK: stack}, opts=options).ids
+        count += len(set(everyone) - set(own))
+    return count
 
 
 def _peerings(

@@ -16,7 +16,7 @@ from components.host import MailHost
 from components.keys import Key
 from components.network import BranchNetwork
 from components.shell import Shell
-from model import addressing, contract, directory, flows, mail
+from model import addressing, contract, directory, flows, mail, prices
 from model.contract import Contract
 from model.fields import SettingsError
 from model.flows import Firewall
@@ -47,7 +47,9 @@ def build(stack: str, raw: object) -> dict[str, Any]:
     vicinity.check(stack, settings, terms, aws_provider)
     firewall = flows.branch_firewall(IPv4Address(terms.hub_address))
     account.check_branch(stack, settings, terms, firewall, aws_provider)
-    return _declare(stack, settings, terms, people, firewall, aws_provider)
+    outputs = _declare(stack, settings, terms, people, firewall, aws_provider)
+    account.tell_cost(prices.branch_cost(settings, terms.branch_link), settings.region)
+    return outputs
 
 
 def _declare(
@@ -114,7 +116,10 @@ def _declare(
         user_data=ids.apply(lambda known: render.pack(document(known))),
         volumes=volumes,
         birth=turns.birth(
-            settings.image, settings.instance_type, document(dict.fromkeys(volumes, ""))
+            settings.image,
+            settings.instance_type,
+            settings.administrator_key,
+            document(dict.fromkeys(volumes, "")),
         ),
         boundary=terms.boundary,
         role_tags={BRANCH: settings.name},

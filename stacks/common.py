@@ -11,6 +11,7 @@ from components.tags import ENVIRONMENT, STACK
 from model import contract
 from model.contract import Contract
 from model.fields import SettingsError
+from model.settings import Environment
 
 
 def provider(stack: str, region: str, environment: str) -> aws.Provider:
@@ -55,3 +56,25 @@ def host_output(
         "public_ip": public_ip,
         "instance": instance.id,
     }
+
+
+def settings_output(settings: Environment) -> dict[str, Any]:
+    """What the outputs of an environment repeat of its settings."""
+    return {
+        "kind": "environment",
+        "domains": list(settings.domains),
+        "alias_domains": dict(settings.alias_domains),
+        "outbound": settings.outbound,
+        "smarthost": settings.smarthost.host if settings.smarthost else "",
+        "smarthost_port": settings.smarthost_port,
+        "network": str(settings.network),
+        "branches": str(settings.branches),
+        "branch_link": settings.branch_link,
+        "legacy": legacy(settings),
+        "delegated": settings.delegated,
+    }
+
+
+def legacy(settings: Environment) -> dict[str, str]:
+    """The addresses of the servers to migrate from, as text, by name."""
+    return {name: str(address) for name, address in settings.legacy_servers.items()}

@@ -23,17 +23,14 @@ from components.keys import Key
 from components.network import EnvironmentNetwork
 from components.shell import Shell
 from components.tags import named
-from model import acl, addressing, certificates, directory, flows, mail, secrets
+from model import acl, addressing, certificates, directory, flows, mail, prices, secrets
 from model.people import People
-from model.prices import CERTIFICATES_DISK
 from model.settings import TRANSIT_GATEWAY, Environment, Hub, Relay
 from stacks import account, names, terms, turns
-from stacks.common import host_output, provider
+from stacks.common import host_output, legacy, provider, settings_output
+from stacks.names import PLACEHOLDER
 from stacks.settings import load_environment
 from userdata import render, software
-
-PLACEHOLDER = "0.0.0.0"
-"""Stands for an address that is not known yet, where only the rest of a text matters."""
 
 
 def build(stack: str, raw: object) -> dict[str, Any]:
@@ -41,8 +38,10 @@ def build(stack: str, raw: object) -> dict[str, Any]:
 
     Raises SettingsError before anything is declared.
     """
-    settings, people = load_environment(raw, stack)
-    return _Build(stack, settings, people).outputs()
+    settings, people = load_environment(stack, raw)
+    outputs = _Build(stack, settings, people).outputs()
+    account.tell_cost(prices.environment_cost(settings), settings.region)
+    return outputs
 
 
 class _Build:
@@ -53,20 +52,24 @@ class _Build:
             settings.network,
             len(settings.zones),
             [settings.relay_zone(relay) for relay in settings.relays],
+            settings.relay_places,
         )
         self.name = f"gatepost-{stack}"
         self.provider = provider(stack, settings.region, stack)
         self.opts = ResourceOptions(provider=self.provider)
         self.kept = ResourceOptions(provider=self.provider, protect=settings.protect)
         account.check_environment(stack, settings, self.provider)
+        addresses = dict(zip(settings.relay_hosts, self.plan.relays, strict=True))
+        turns.check_places(stack, settings.network, addresses, self.provider)
         existing = names.existing_zones(stack, settings, self.provider)
         caller = aws.get_caller_identity(opts=InvokeOptions(provider=self.provider))
         self.account = caller.account_id
-        self.bucket = f"{self.name}-directory-{self.account}-{settings.region}"
+        self.bucket = directory.bucket_name(stack, self.account, settings.region)
         self.network = EnvironmentNetwork(
             self.name,
             plan=self.plan,
             region=settings.region,
+            bucket=self.bucket,
             zones=settings.zones,
             nat_per_zone=settings.nat == "per-zone",
             branches=str(settings.branches),
@@ -95,6 +98,8 @@ class _Build:
         }
         self.names = self._names(existing)
         self.relays = self._relays()
+        # A hub that sends before its exit has its names would be refused for good.
+        self.ready = [*self.ready, *self.names.leaving]
         self.hub = self._hub()
         self._contract()
 
@@ -118,7 +123,7 @@ class _Build:
             f"{self.name}-dmz",
             vpc_id=vpc_id,
             subnets=dmz,
-            rules=acl.dmz_acl(settings.network, settings.branches, self.plan.zones[0].private),
+            rules=acl.dmz_acl(settings.outbound, settings.network, settings.branches),
             opts=self.opts,
         )
         return [*groups.rules, *fence.ready]
@@ -130,6 +135,7 @@ class _Build:
             protect=self.settings.protect,
             opts=self.opts,
         )
+        after = ResourceOptions(provider=self.provider, depends_on=[bucket.versioning])
         part = DirectoryPart(
             f"{self.name}-people",
             bucket=bucket.bucket.id,
@@ -139,10 +145,11 @@ class _Build:
                     people,
                     host=self.settings.hub.host,
                     address=str(self.plan.hub),
+                    relays=mail.own_zone_first(self.settings, self.plan.relays),
                 ),
                 certificates.policy_object(self.settings),
             ),
-            opts=ResourceOptions(provider=self.provider, depends_on=[bucket.versioning]),
+            opts=after,
         )
         archives = [
             software_object(
@@ -150,9 +157,7 @@ class _Build:
                 software.archive(role),
                 owner=directory.environment_owner(),
                 bucket=bucket.bucket.id,
-                opts=ResourceOptions(
-                    provider=self.provider, parent=bucket, depends_on=[bucket.versioning]
-                ),
+                opts=ResourceOptions.merge(after, ResourceOptions(parent=bucket)),
             )
             for role in (flows.RELAY, flows.HUB)
         ]
@@ -167,7 +172,9 @@ class _Build:
             software=software.archive(role).key(owner),
             own=directory.identity_key(owner, host),
             reads=(hub,) if relay else (),
-            lists=(directory.ADDRESSES,) if relay else (directory.PEOPLE, directory.IDENTITIES),
+            lists=(directory.ADDRESSES,)
+            if relay
+            else (directory.PEOPLE, directory.ADDRESSES, directory.IDENTITIES),
         )
 
     def _reader(self, role: str) -> render.Directory:
@@ -180,13 +187,8 @@ class _Build:
             branches=str(self.settings.branches),
             hub=str(self.plan.hub),
             # A relay does not know of them, nor is it replaced for them.
-            legacy=self.legacy if role == flows.HUB else {},
+            legacy=legacy(self.settings) if role == flows.HUB else {},
         )
-
-    @property
-    def legacy(self) -> dict[str, str]:
-        """The addresses of the servers to migrate from, as text, by name."""
-        return {name: str(address) for name, address in self.settings.legacy_servers.items()}
 
     def _document(
         self,
@@ -237,6 +239,7 @@ class _Build:
         return turns.birth(
             host.image or self.settings.image,
             host.instance_type or self.settings.instance_type,
+            self.settings.administrator_key,
             document,
         )
 
@@ -267,7 +270,7 @@ class _Build:
     def _relay(self, relay: Relay, index: int, birth: str, held: bool) -> MailHost:
         zone = self.settings.relay_zone(relay)
         volumes = self._volumes(
-            relay.host, zone, queue=self.settings.disks.queue, certificates=CERTIFICATES_DISK
+            relay.host, zone, queue=self.settings.disks.queue, certificates=prices.CERTIFICATES_DISK
         )
         address = self.addresses[relay.host]
         ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
@@ -298,7 +301,7 @@ class _Build:
 
     def _hub(self) -> MailHost:
         settings = self.settings
-        postfix = mail.hub(settings, mail.own_zone_first(settings, self.plan.relays))
+        postfix = mail.hub(settings)
         volumes = self._volumes(
             settings.hub.host, 0, queue=settings.disks.queue, mail=settings.disks.mail
         )
@@ -345,6 +348,7 @@ class _Build:
             relays=self.addresses,
             nat=self._hub_nat,
             existing=existing,
+            published=self.ready,
             account=self.account,
             opts=self.opts,
         )
@@ -363,7 +367,7 @@ class _Build:
 
     def outputs(self) -> dict[str, Any]:
         """What a person, and the acceptance checks, need to know of this environment."""
-        settings = self.settings
+        addresses = zip(self.plan.relays, self.relays, strict=True)
         relays = [
             host_output(
                 relay.host,
@@ -372,26 +376,17 @@ class _Build:
                 host.instance,
                 self.addresses[relay.host].public_ip,
             )
-            for relay, address, host in zip(
-                settings.relays, self.plan.relays, self.relays, strict=True
-            )
+            for relay, (address, host) in zip(self.settings.relays, addresses, strict=True)
         ]
-        hub = host_output(settings.hub.host, flows.HUB, str(self.plan.hub), self.hub.instance, "")
+        hub = self.settings.hub.host
         return {
-            "kind": "environment",
-            "domains": list(settings.domains),
-            "alias_domains": dict(settings.alias_domains),
-            "outbound": settings.outbound,
-            "smarthost": settings.smarthost.host if settings.smarthost else "",
-            "smarthost_port": settings.smarthost_port,
-            "network": str(settings.network),
-            "branches": str(settings.branches),
-            "branch_link": settings.branch_link,
-            "legacy": self.legacy,
-            "hosts": [*relays, hub],
+            **settings_output(self.settings),
+            "hosts": [
+                *relays,
+                host_output(hub, flows.HUB, str(self.plan.hub), self.hub.instance, ""),
+            ],
             "nat": self._hub_nat.public_ip,
             "shell": self.shell.endpoint.id,
-            "delegated": settings.delegated,
             "name_servers": self.names.servers,
             "ds": self.names.ds,
             "records": self.names.records,

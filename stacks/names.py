@@ -20,7 +20,7 @@ from model.ownership import Found
 from model.settings import Environment
 
 PLACEHOLDER = "0.0.0.0"
-"""Stands for an address that is not known yet, where only names and types matter."""
+"""Stands for an address that is not known yet, where only the rest matters."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class Names:
 
     `lock_zone` is the id of the zone that holds the relays' lock. By domain: the `zones`' ids,
     their name `servers`, and of signed zones the record for the registrar, `ds`. `records` are all
-    record sets; `exits` tells by EHLO name the address from which mail leaves.
+    record sets; `exits` tells by EHLO name the address from which mail leaves, `leaving` is what
+    must be there before it does.
     """
 
     zones: dict[str, Input[str]]
@@ -38,6 +39,7 @@ class Names:
     ds: dict[str, Output[str]]
     records: list[dict[str, Any]]
     exits: dict[str, Output[str]]
+    leaving: list[pulumi.Resource]
 
 
 def existing_zones(
@@ -74,13 +76,14 @@ def declare(
     relays: Mapping[str, aws.ec2.Eip],
     nat: aws.ec2.Eip,
     existing: Mapping[str, Sequence[str]],
+    published: Sequence[pulumi.Resource],
     account: str,
     opts: ResourceOptions,
 ) -> Names:
     """Declare the zones and their records, and the reverse names once they can be.
 
     `relays` are the relays' Elastic IPs by host, `nat` is that of the hub's NAT gateway;
-    `existing` is the answer of `existing_zones`.
+    `existing` is the answer of `existing_zones`, `published` what the MTA-STS policy is among.
     """
     zones = Zones(
         name,
@@ -100,9 +103,10 @@ def declare(
         [
             (record, known.apply(lambda all_, i=i: all_[i].route53_values()))
             for i, record in enumerate(shape)
-        ]
+        ],
+        published,
     )
-    _reverse_names(settings, zones, relays, nat)
+    reverse = _reverse_names(settings, zones, relays, nat)
     ds = {}
     if settings.dns.dnssec:
         ds = Signing(
@@ -127,8 +131,9 @@ def declare(
         ],
         exits={
             host: addresses.apply(lambda ips, host=host: dns.exits(settings, *ips)[host])
-            for host in _shape_exits(settings)
+            for host in dns.exits(settings, *_unknown(settings))
         },
+        leaving=[*_senders_records(settings, zones), *reverse],
     )
 
 
@@ -159,7 +164,8 @@ def waiting(settings: Environment) -> str:
     domains = ", ".join(settings.every_domain)
     then = " Then hand it the DS records in `ds` too." if settings.dns.dnssec else ""
     return (
-        f"waiting for delegation: the reverse names of {', '.join(_shape_exits(settings))}; "
+        "waiting for delegation: the reverse names of "
+        f"{', '.join(dns.reverse_names(settings, *_unknown(settings)))}; "
         f"certificates of a public authority; MTA-STS of {domains}. Have your registrar delegate "
         "each zone to its name servers in this stack's output `name_servers`; once "
         f"`dig NS {settings.domains[0]}` shows them, set environment.delegated to true and run "
@@ -169,24 +175,36 @@ def waiting(settings: Environment) -> str:
 
 def _reverse_names(
     settings: Environment, zones: Zones, relays: Mapping[str, aws.ec2.Eip], nat: aws.ec2.Eip
-) -> None:
+) -> list[pulumi.Resource]:
     if message := waiting(settings):
         pulumi.log.info(message)
-        return
-    for host, address in relays.items():
-        zones.reverse(host.partition(".")[0], address, host)
-    if settings.outbound == "direct":
-        zones.reverse("nat", nat, dns.outbound_name(settings.domains[0]))
+        return []
+    return [
+        zones.reverse(host.partition(".")[0], relays[host], host)
+        if host in relays
+        else zones.reverse("nat", nat, host)
+        for host in dns.reverse_names(settings, *_unknown(settings))
+    ]
+
+
+def _senders_records(settings: Environment, zones: Zones) -> list[pulumi.Resource]:
+    """The addresses and SPF policies by which receivers judge mail that leaves."""
+    names = {*settings.every_domain, *dns.exits(settings, *_unknown(settings))}
+    return [
+        record
+        for (name, kind), record in zones.records.items()
+        if name in names and kind in ("A", "TXT")
+    ]
 
 
 def _shape(settings: Environment) -> tuple[dns.Record, ...]:
     """The records with names and types as they will be, their addresses left open."""
-    return dns.records(settings, dict.fromkeys(settings.relay_hosts, PLACEHOLDER), PLACEHOLDER)
+    return dns.records(settings, *_unknown(settings))
 
 
-def _shape_exits(settings: Environment) -> tuple[str, ...]:
-    relays = dict.fromkeys(settings.relay_hosts, PLACEHOLDER)
-    return tuple(dns.exits(settings, relays, PLACEHOLDER))
+def _unknown(settings: Environment) -> tuple[dict[str, str], str]:
+    """The relays' and the NAT's address, where they are not known yet."""
+    return dict.fromkeys(settings.relay_hosts, PLACEHOLDER), PLACEHOLDER
 
 
 def _zone(domain: str, identifier: str, provider: aws.Provider) -> aws.route53.GetZoneResult:

@@ -13,7 +13,7 @@ from pulumi import ResourceOptions
 
 from components.directory import DirectoryPart
 from components.vpn import Vpn
-from model import contract, directory
+from model import contract, directory, prices
 from model.contract import Contract
 from model.fields import SettingsError
 from model.people import People
@@ -38,7 +38,9 @@ def build(stack: str, raw: object) -> dict[str, Any]:
         raise SettingsError(problems)
     vicinity.check(stack, settings, terms, aws_provider)
     account.check_office(stack, terms, aws_provider)
-    return _declare(stack, settings, terms, people, aws_provider)
+    outputs = _declare(stack, settings, terms, people, aws_provider)
+    account.tell_cost(prices.office_cost(), settings.region)
+    return outputs
 
 
 def _declare(

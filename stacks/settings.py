@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
-from model import fields
+from model import directory, fields
 from model.claims import Claims, disputes
 from model.fields import SettingsError
 from model.forwarding import NOWHERE, Forwarding
+from model.hosts import NAME
 from model.neighbours import Neighbour, stack_name
 from model.people import People, glimpse, in_alias_domains, read_people
 from model.settings import (
@@ -28,8 +29,11 @@ from model.settings import (
 HERE = Path(__file__).parent
 """The folder of the stack files; a file of people is named relative to it."""
 
+BUCKET_NAME = 63
+"""The most characters of a bucket's name (S3 User Guide, "Bucket naming rules")."""
 
-def load_environment(raw: object, stack: str) -> tuple[Environment, People]:
+
+def load_environment(stack: str, raw: object) -> tuple[Environment, People]:
     """The settings and people of the environment `stack`, those in its alias domains too.
 
     Raises SettingsError with every problem.
@@ -39,6 +43,7 @@ def load_environment(raw: object, stack: str) -> tuple[Environment, People]:
     people, more = _people(
         values, values.get("domains"), branch=False, legacy=legacy, allowed=forwarding(values)
     )
+    problems += _environment_name_problems(stack, values.get("region"))
     if people:
         more += claim_problems(stack, stack, values["people"], people)
     if problems or more or people is None:
@@ -91,6 +96,21 @@ def name_problems(stack: str, branch: Branch | Office) -> list[str]:
     if stack == wanted:
         return []
     return [f"stack: must be called {wanted}, as its environment and name say, got {stack}"]
+
+
+def _environment_name_problems(stack: str, region: str | None) -> list[str]:
+    """An environment's stack is what its branches name, and its name is part of its bucket's."""
+    try:
+        NAME(stack)
+    except ValueError as problem:
+        return [f"stack: {problem}"]
+    longest = BUCKET_NAME - len(directory.bucket_name("", "0" * 12, region or ""))
+    if region and len(stack) > longest:
+        return [
+            f"stack: must be at most {longest} characters in {region}, got {len(stack)}: the name "
+            f"of its bucket has at most {BUCKET_NAME}"
+        ]
+    return []
 
 
 def neighbours(environment: str, stack: str, folder: Path = HERE) -> list[Neighbour]:
@@ -162,21 +182,51 @@ def _speaks_of(addresses: set[str], name: str) -> bool:
     return file.exists() and not addresses.isdisjoint(_ADDRESS.findall(file.read_text()))
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+    """There may be hundreds of stack files and 100,000 people; libyaml is ten times as fast.
+
+    `twice` has a sentence for each key that stands in its mapping again: YAML forbids it, and the
+    parser would silently take the last.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            # Any other node is no key at all: super() says so.
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                line = key.start_mark.line + 1
+                self.twice.append(f"line {line}: must have each key once, got {key.value!r} again")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _yaml(file: Path) -> Any:
     """What another stack's file holds, nothing if there is none; raises SettingsError."""
     if not file.exists():
         return None
     try:
-        return yaml.load(file.read_text(), _Loader)
+        return _read(file)[0]
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError([f"{file.name}: must be a YAML file, got {error}"]) from None
 
 
+def _read(file: Path) -> tuple[Any, list[str]]:
+    """The content of a YAML file, and a sentence for each key that is there twice."""
+    loader = _Loader(file.read_text())
+    try:
+        return loader.get_single_data(), loader.twice
+    finally:
+        loader.dispose()
+
+
 _ADDRESS = re.compile(r"[a-z0-9._-]+@[a-z0-9.-]+")
 """Whatever looks like an address, as files of people have them (model/people.py)."""
-
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""There may be hundreds of stack files and 100,000 people; libyaml is ten times as fast."""
 
 
 def _people(
@@ -191,7 +241,10 @@ def _people(
     if name is None:
         return None, []
     try:
-        raw = yaml.load((HERE / name).read_text(), _Loader)
+        raw, twice = _read(HERE / name)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         return None, [f"people: must be a YAML file beside the stack file, got {name!r} ({error})"]
-    return read_people(raw, domains, path=name, branch=branch, legacy=legacy, forwarding=allowed)
+    people, problems = read_people(
+        raw, domains, path=name, branch=branch, legacy=legacy, forwarding=allowed
+    )
+    return people, [*(f"{name}: {sentence}" for sentence in twice), *problems]

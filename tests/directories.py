@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,20 @@ HUB = Config(
     hub=HUB_ADDRESS,
     seconds=1,
     host="ms.example.jp",
-    peers={"dmz-ms.example.jp": ["[10.1.1.4]:10025"]},
+    network="10.1.0.0/16",
+    relay_port=10025,
     hands_over=True,
     legacy={"old": "203.0.113.9"},
 )
 FORWARDING_HUB = replace(HUB, forwarding=True)
 PEER = {"ms.example.jp": [f"[{HUB_ADDRESS}]"]}
-RELAY = replace(HUB, role="relay", host="dmz-ms.example.jp", peers=PEER, hands_over=False)
-BRANCH = replace(HUB, role="branch", owner="branches/osaka", host="ms2.example.jp", peers=PEER)
+RELAY = replace(
+    HUB, role="relay", host="dmz-ms.example.jp", peers=PEER, hands_over=False, relay_port=0
+)
+BRANCH = replace(
+    HUB, role="branch", owner="branches/osaka", host="ms2.example.jp", peers=PEER, relay_port=0
+)
+RELAYS = {"dmz-ms.example.jp": IPv4Address("10.1.1.4")}
 HOME_KEY, OSAKA_KEY = "people/environment.json", "people/branches/osaka.json"
 SERVERS = {
     "environment": ("ms.example.jp", HUB_ADDRESS),
@@ -72,7 +79,10 @@ def people(owner: str, **file: Any) -> People:
 def texts(owner: str, **file: Any) -> dict[str, str]:
     """The objects of an owner by key, as the program writes them."""
     host, address = SERVERS[owner]
-    made = directory.objects(owner, people(owner, **file), host=host, address=address)
+    relays = RELAYS if owner == "environment" else None
+    made = directory.objects(
+        owner, people(owner, **file), host=host, address=address, relays=relays
+    )
     return {item.key: item.text for item in made}
 
 
@@ -105,6 +115,8 @@ class Bucket:
         self.breaking: set[str] = set()
         """Objects at which the connection breaks off."""
         self.away = False
+        self.asked = 0
+        """Calls, with an answer or without."""
 
     def put(self, objects: dict[str, str]) -> None:
         """Write objects as Pulumi does."""
@@ -140,6 +152,7 @@ class Bucket:
         self.objects[Key] = Body
 
     def _answer(self) -> None:
+        self.asked += 1
         if self.away:
             raise EndpointConnectionError(endpoint_url="https://b.s3.amazonaws.com")
 
@@ -165,12 +178,16 @@ class NoQueue(Waiting):
     """A host without Postfix; counts how often its mail would be tried again."""
 
     tried = 0
+    settled = 0
 
     def look(self) -> None:
         pass
 
     def again(self) -> None:
         self.tried += 1
+
+    def settle(self) -> None:
+        self.settled += 1
 
 
 def published(owner: str, host: str, *, of: str = "") -> dict[str, str]:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.faults import Faults, faults_file, write_faults
+
 START_SECONDS = 30
 """moto answers after 1.5 to 3 s; a loaded machine may need much longer."""
 STOP_SECONDS = 10
@@ -45,6 +47,11 @@ class Emulator:
             raise AssertionError("the emulator is not running")
         return f"http://127.0.0.1:{self._port_file.read_text().strip()}"
 
+    def fault(self, faults: Faults) -> None:
+        """Break this and nothing else."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_faults(faults, faults_file(self._folder))
+
     @property
     def pid(self) -> int:
         if self._process is None:
@@ -61,6 +68,7 @@ class Emulator:
         self._port_file.unlink(missing_ok=True)
         images = [word for image in self._images for word in ("--image", "=".join(image))]
         command = [sys.executable, "-m", "lab.emulator", "--port-file", str(self._port_file)]
+        command += ["--faults-file", str(faults_file(self._folder))]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         quotas = ",".join(f"{name}={value}" for name, value in self._quotas.items())
         with self.log.open("wb") as log:

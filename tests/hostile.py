@@ -81,6 +81,7 @@ PEOPLE: States = {
     "no address": (osaka(address=None), "must be IPv4"),
     "a command in the host": (osaka(host="ms2; rm -rf /"), "must be a host name"),
     "a host with a line more": (osaka(host="ms2.example.jp\n"), "must be a host name"),
+    "the hub's name": (osaka(host="ms.example.jp"), "host: must be the branch's own"),
     "a stranger's domain": (users("x@example.net"), "in our mail domains"),
     "a subdomain": (users("x@a.example.jp"), "in our mail domains"),
     "no domain": (users("x"), "in our mail domains"),

@@ -17,10 +17,22 @@ from pulumi.runtime import mocks, rpc, settings
 
 ACCOUNT = "123456789012"
 
+
+def _instance_types(asked: dict[str, Any]) -> dict[str, Any]:
+    """Graviton types alone, as the images are for those."""
+    wanted = {item["name"]: item["values"] for item in asked["filters"]}
+    arm = wanted["processor-info.supported-architecture"] == ["arm64"]
+    return {"instanceTypes": [t for t in wanted["instance-type"] if arm == t.startswith("t4g.")]}
+
+
 EMPTY_ACCOUNT: dict[str, Any] = {
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:ec2/getInstances:getInstances": {"ids": []},
+    "aws:ec2/getAmi:getAmi": {"architecture": "arm64"},
+    "aws:ec2/getInstanceTypes:getInstanceTypes": _instance_types,
     "aws:ec2/getEips:getEips": {"allocationIds": []},
+    "aws:ec2/getNatGateways:getNatGateways": {"ids": []},
+    "aws:ec2/getSubnets:getSubnets": {"ids": []},
     "aws:ec2/getVpcs:getVpcs": {"ids": []},
     "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": {"ids": []},
     "aws:ec2/getRouteTable:getRouteTable": {"routes": []},

@@ -8,7 +8,6 @@ from model import mail
 from model.settings import Environment
 from userdata import render
 
-RELAYS = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
 VOLUMES = {"queue": "vol-0a", "mail": "vol-0b"}
 
 
@@ -29,7 +28,7 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
         "relay": mail.relay(
             settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
         ),
-        "hub": mail.hub(settings, RELAYS),
+        "hub": mail.hub(settings),
         "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
     }
 

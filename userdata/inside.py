@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from model import ports
 from model.mail import Postfix
-from userdata.machine.gatepost_directory.waiting import UNPROVEN
+from userdata.machine.gatepost_directory.waiting import UNLISTED, UNPROVEN
 
 STATE = "/var/lib/gatepost"
 """Where the synchroniser keeps what it has made."""
@@ -21,10 +22,18 @@ def known(postfix: Postfix) -> dict[str, Any]:
         "host": postfix.host,
         "peers": {host: list(nexthops) for host, nexthops in postfix.peers.items()},
         "hands_over": postfix.hands_over,
+        **({"network": postfix.network} if postfix.network else {}),
+        **({"relay_port": ports.INSIDE} if postfix.by_relays else {}),
         **({"forwarding": True} if postfix.forwards else {}),
     }
 
 
 def values() -> dict[str, str]:
     """What the templates of main.cf and master.cf say of it."""
-    return {"identity": IDENTITY, "nobody": NOBODY, "unproven": UNPROVEN}
+    return {
+        "identity": IDENTITY,
+        "nobody": NOBODY,
+        "unproven": UNPROVEN,
+        "unlisted": UNLISTED,
+        "inside_port": str(ports.INSIDE),
+    }

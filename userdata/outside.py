@@ -49,6 +49,7 @@ def files(
         found.append(entry(f"{UNITS}/gatepost-tls-policy.socket", _socket()))
     if issued:
         policy = {"bucket": bucket, "region": region, "key": certificates.POLICY_KEY}
+        policy["host"] = issued.host
         found += [
             entry("/etc/gatepost/certificates.json", json.dumps(asdict(issued), indent=1) + "\n"),
             entry("/etc/gatepost/mta-sts.json", json.dumps(policy, indent=1) + "\n"),

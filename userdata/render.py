@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from model import ports
 from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
@@ -103,7 +102,7 @@ def postfix_files(postfix: Postfix) -> dict[str, str]:
     tables += forwarding.tables(postfix)
     files = {"master.cf": master}
     files |= {f"{name}.regexp": f"{name}.regexp.j2" for name in tables}
-    told = {"postfix": postfix, "inside_port": ports.INSIDE, "private": PRIVATE}
+    told = {"postfix": postfix, "private": PRIVATE}
     told |= inside.values() | forwarding.values(postfix)
     rendered = {name: templates().get_template(file).render(told) for name, file in files.items()}
     return {"main.cf": main_cf(postfix), **rendered}

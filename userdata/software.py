@@ -25,25 +25,11 @@ LIBRARY = "/usr/local/lib/gatepost"
 """Where Python packages lie."""
 UNITS = "/etc/systemd/system"
 
-MODULES = (
-    "__init__",
-    "__main__",
-    "identity",
-    "objects",
-    "peers",
-    "store",
-    "tables",
-    "waiting",
-    "watch",
-)
-"""The synchroniser's parts."""
-
 EVERYWHERE = {
     SYNCHRONISER: "gatepost-directory",
     **{
-        f"{LIBRARY}/{file}": file
-        for module in MODULES
-        for file in [f"gatepost_directory/{module}.py"]
+        f"{LIBRARY}/gatepost_directory/{part.name}": f"gatepost_directory/{part.name}"
+        for part in (HERE / "gatepost_directory").glob("*.py")
     },
     MOUNTER: "gatepost-volume",
     f"{UNITS}/gatepost-directory.service": "gatepost-directory.service",

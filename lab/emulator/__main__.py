@@ -23,8 +23,16 @@ def main() -> None:
     parser.add_argument(
         "--images-file", type=Path, help="more of them as a JSON object, read again at each look"
     )
+    parser.add_argument(
+        "--faults-file", type=Path, help="what the lab breaks on purpose, read again at each look"
+    )
     arguments = parser.parse_args()
-    server.serve(arguments.port_file, tuple(arguments.image), arguments.images_file)
+    server.serve(
+        arguments.port_file,
+        tuple(arguments.image),
+        arguments.images_file,
+        arguments.faults_file,
+    )
 
 
 if __name__ == "__main__":

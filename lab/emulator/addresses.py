@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from moto.core.responses import ActionResult
@@ -12,6 +14,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.responses import EC2Response
 
 from lab.emulator import dns, quotas
+from lab.faults import read_faults
 from lab.internet import plan
 
 
@@ -103,19 +106,21 @@ def pointer(address: ElasticAddress) -> str | None:
     return getattr(address, "ptr_record", None)
 
 
-def modify_address_attribute(_moto: Any, self: Any) -> ActionResult:
+def modify_address_attribute(self: Any, *, delegated: bool) -> ActionResult:
     """Set the reverse name; "Using reverse DNS for email applications", EC2 User Guide.
 
-    AWS requires a forward record: an A record of that name which is the address.
+    AWS requires a forward record: an A record of that name which is the address, and which the
+    Internet finds. Nobody does unless the registrar has `delegated` the account's zones.
     """
     address = _address_of(self)
     name = self._get_param("DomainName").rstrip(".").lower()
-    found = dns.public_addresses(name, self.current_account)
+    found = dns.public_addresses(name, self.current_account) if delegated else []
     if address.public_ip not in found:
         raise EC2ClientError(
             "InvalidParameterValue",
-            f"The domain name {name} does not resolve to {address.public_ip} in a public hosted "
-            f"zone (it has {', '.join(found) or 'no A record'}): create its A record first.",
+            f"The domain name {name} does not resolve to {address.public_ip} from the Internet "
+            f"(which finds {', '.join(found) or 'no A record'}): create its A record, in a zone "
+            "that is delegated, first.",
         )
     address.ptr_record = f"{name}."
     return ActionResult({"Address": _attribute(address)})
@@ -143,12 +148,22 @@ def _attribute(address: Any) -> dict[str, str]:
     return attribute
 
 
-CORRECTIONS = (
+def corrections(faults: Path | None) -> tuple[tuple[type, str, Callable[..., Any]], ...]:
+    """All of this module; the file `faults` tells whether zones are delegated (`lab.faults`)."""
+
+    def modify(_moto: Any, self: Any) -> ActionResult:
+        return modify_address_attribute(
+            self, delegated=not (faults and read_faults(faults).undelegated)
+        )
+
+    return (*_CORRECTIONS, (EC2Response, "modify_address_attribute", modify))
+
+
+_CORRECTIONS = (
     (ElasticAddressBackend, "allocate_address", allocate_address),
     (ElasticAddressBackend, "associate_address", associate_address),
     (ElasticAddressBackend, "release_address", release_address),
     (NetworkInterface, "check_auto_public_ip", check_auto_public_ip),
-    (EC2Response, "modify_address_attribute", modify_address_attribute),
     (EC2Response, "reset_address_attribute", reset_address_attribute),
     (EC2Response, "describe_addresses_attribute", describe_addresses_attribute),
 )

@@ -22,7 +22,7 @@ TLSA = re.compile(r"^[0-3] [01] [0-2] ([0-9a-f]{2})+$", re.IGNORECASE)
 def public_addresses(name: str, account: str) -> list[str]:
     """The A records of `name` as the Internet finds them.
 
-    The registrar delegates every zone that lies beneath no other one. From there on a resolver
+    The registrar has delegated every zone that lies beneath no other one. From there on a resolver
     goes down as far as NS records lead: a zone that the one above does not name stays unknown.
     """
     zones = list(route53_backends[account]["aws"].zones.values())

@@ -34,7 +34,6 @@ Correction = tuple[type, str, Callable[..., Any]]
 
 CORRECTIONS: tuple[Correction, ...] = (
     *acls.CORRECTIONS,
-    *addresses.CORRECTIONS,
     *connect.CORRECTIONS,
     *deletes.CORRECTIONS,
     *dns.CORRECTIONS,
@@ -51,9 +50,15 @@ CORRECTIONS: tuple[Correction, ...] = (
 )
 
 
-def install(known_images: tuple[tuple[str, str], ...], images_file: Path | None) -> None:
-    """Apply all corrections; only `known_images` (id, architecture) and the file's can launch."""
-    for owner, name, correction in (*CORRECTIONS, *images.corrections(known_images, images_file)):
+def install(
+    known_images: tuple[tuple[str, str], ...], images_file: Path | None, faults_file: Path | None
+) -> None:
+    """Apply all corrections; only `known_images` (id, architecture) and the file's can launch.
+
+    `faults_file` tells what the lab breaks on purpose (`lab.faults`).
+    """
+    made = (*images.corrections(known_images, images_file), *addresses.corrections(faults_file))
+    for owner, name, correction in (*CORRECTIONS, *made):
         _replace(owner, name, correction)
     connect.register_prefix()
     dnssec.register_paths()

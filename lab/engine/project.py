@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from lab.errors import LabError
+from lab.folder import is_marked
 
 SKIPPED = (
     *(".git", ".hypothesis", ".lab", ".pytest_cache", ".ruff_cache", ".tools", ".venv"),
@@ -44,6 +45,8 @@ def mirror(source: Path, target: Path) -> None:
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not _skipped(name))
+        # A lab's own folder holds the copy, which would come to hold itself.
+        folders[:] = [name for name in folders if not is_marked(Path(parent, name))]
         yield from (Path(parent, name) for name in sorted(files) if not _skipped(name))
 
 

@@ -16,6 +16,7 @@ import os
 import re
 import runpy
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,15 @@ COLOUR = re.compile(r"<\{%.*?%\}>")
 UNREPORTED = ("same", "read", "refresh")
 ECHOES = ("update failed", "preview failed", "destroy failed")
 """What the engine says of the stack when it has said why of a resource."""
+
+
+_saying = threading.Lock()
+
+
+def say(line: str) -> None:
+    """Print a line in one piece: the engine's output and its events come by different threads."""
+    with _saying:
+        print(line, flush=True)
 
 
 @dataclasses.dataclass
@@ -52,7 +62,7 @@ class Journal:
             counted = event.summary_event.resource_changes
             self.summary = {automation.OpType(op).value: n for op, n in counted.items()}
             if not self.errors:
-                print(DONE_LINE, flush=True)
+                say(DONE_LINE)
 
     def heed(self, event: events.EngineEvent) -> None:
         """Record an error, and nothing else: for a preview that comes before the operation."""
@@ -105,14 +115,14 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
         stack.cancel()
     if request["operation"] == "outputs":
         return _plain(stack.outputs())
-    options: dict[str, Any] = {"on_event": journal.record, "on_output": print, "color": "never"}
+    options: dict[str, Any] = {"on_event": journal.record, "on_output": say, "color": "never"}
     if request["operation"] == "preview":
         stack.preview(**options)
         return {}
     if request["operation"] == "destroy":
         # As `pulumi destroy` does. The Automation API skips the preview, and without it all that
         # is not protected would be gone by the time the engine refuses the rest.
-        stack.preview_destroy(on_event=journal.heed, on_output=print, color="never")
+        stack.preview_destroy(on_event=journal.heed, on_output=say, color="never")
         stack.destroy(**options)
         return {}
     result = stack.up(**options, refresh=request["refresh"])

@@ -105,10 +105,15 @@ class _Handler(Handler):
         return answer
 
     def _require(self, caller: Caller, permission: Permission) -> None:
-        verdict = self.cloud.judge.verdict(caller, permission, self._context(caller))
+        context, judge = self._context(caller), self.cloud.judge
+        verdict = judge.verdict(caller, permission, context)
         log.info("%s %s on %s: %s", caller.role, permission.action, permission.resource, verdict)
         if verdict != "allow":
-            raise Refusal(403, "AccessDenied", _denied(caller, permission, verdict))
+            raise Refusal(403, "AccessDenied", _denied(caller, permission, _BECAUSE[verdict]))
+        verdict = judge.endpoint_verdict(self.client_address[0], caller, permission, context)
+        if verdict != "allow":
+            log.info("the endpoint of %s: %s", self.client_address[0], verdict)
+            raise Refusal(403, "AccessDenied", _denied(caller, permission, _BY_ENDPOINT[verdict]))
 
     def _caller(self, call: Call) -> Caller:
         key = access_key(call)
@@ -153,14 +158,19 @@ class _Handler(Handler):
         log.info("%s %s", self.client_address[0], format % args)
 
 
-def _denied(caller: Caller, asked: Permission, verdict: str) -> str:
+_BECAUSE = {
+    "explicit deny": "with an explicit deny in a policy",
+    "implicit deny": "because no identity-based policy allows the {} action",
+}
+_BY_ENDPOINT = {
+    "explicit deny": "with an explicit deny in a VPC endpoint policy",
+    "implicit deny": "because no VPC endpoint policy allows the {} action",
+}
+
+
+def _denied(caller: Caller, asked: Permission, because: str) -> str:
     """Worded as AWS words it ("Access denied error message format", IAM User Guide)."""
-    because = (
-        "with an explicit deny in a policy"
-        if verdict == "explicit deny"
-        else f"because no identity-based policy allows the {asked.action} action"
-    )
     return (
         f"User: {caller.session_arn} is not authorized to perform: {asked.action}"
-        f' on resource: "{asked.resource}" {because}'
+        f' on resource: "{asked.resource}" {because.format(asked.action)}'
     )

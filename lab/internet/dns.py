@@ -37,8 +37,8 @@ Lines = Sequence[str]
 class Served:
     """What is served: `zones` maps absolute names to master files.
 
-    `undelegated` are public zones whose parent zone holds no NS record for them: as on the real
-    Internet, nobody finds those.
+    `undelegated` are public zones whose parent, a zone or the registrar, has no NS record for
+    them: as on the real Internet, nobody finds those.
     """
 
     zones: Mapping[str, str]
@@ -51,20 +51,23 @@ def served(
     *,
     entries: Mapping[str, Sequence[str]] | None = None,
     outside: Mapping[str, Lines] | None = None,
+    registered: bool = True,
 ) -> Served:
     """All zones of the lab's Internet, unsigned.
 
     `mirror_names` are host names of Debian's archive, which lead to the mirror. `entries` are the
     values of the DS records by which the root vouches for signed zones, `outside` more lines for
     zones of the lab's own, both by absolute name: for an outside host's domain, for the root, or a
-    whole zone of any other name.
+    whole zone of any other name. Unless `registered`, the registrar delegates no public zone.
 
     Raises:
         ZoneError: a hosted zone is malformed, there twice, or takes a name of an outside host.
     """
     public = public_zones(world)
     more = outside or {}
-    delegated = {name: zone for name, zone in public.items() if _is_delegated(zone, public)}
+    delegated = {
+        name: zone for name, zone in public.items() if registered and _is_delegated(zone, public)
+    }
     zones = {name: zone_text(zone) for name, zone in delegated.items()}
     for host in MAIL_HOSTS:
         name = absolute(host.domain or "")

@@ -177,8 +177,8 @@ def receiver_argv(host: OutsideHost) -> list[str]:
     return ["python3", RECEIVER, f"inet:{RECEIVER_PORT}@127.0.0.1", host.host, VERDICTS]
 
 
-def show_certificate(machine: Machine, certificate: bytes) -> None:
-    """Has Postfix show another certificate (a key with its chain, PEM); returns once it does.
+def show_certificate(machine: Machine, certificate: bytes, port: int) -> None:
+    """Has Postfix show another certificate (a key with its chain, PEM) at a port; waits for it.
 
     Raises:
         MachineError: the machine or Postfix refused, or still shows another one.
@@ -187,7 +187,7 @@ def show_certificate(machine: Machine, certificate: bytes) -> None:
     machine.run(["postfix", "reload"], check=True)
     leaf = certificate[certificate.index(b"-----BEGIN CERTIFICATE") :]
     leaf = leaf[: leaf.index(b"-----END CERTIFICATE")].strip()
-    handshake = ["openssl", "s_client", "-connect", f"127.0.0.1:{SMTP_PORT}", "-starttls", "smtp"]
+    handshake = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-starttls", "smtp"]
 
     def shown() -> bool:
         return leaf in machine.run(handshake, stdin=b"QUIT\r\n").stdout

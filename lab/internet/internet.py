@@ -18,11 +18,21 @@ from lab.internet.endpoints import ROUTE53_NAMES, s3_names, ssm_names, sts_names
 from lab.internet.judge import Judge
 from lab.internet.knot import Knot
 from lab.internet.machine import Machine, boot
-from lab.internet.mail import POSTFIX_HOSTS, Mail
+from lab.internet.mail import Mail
 from lab.internet.mirror import MirrorServer
 from lab.internet.names import Names
 from lab.internet.netns import connect, listen
-from lab.internet.plan import ACME, API, CLOUD, LOOPBACK, MACHINES, MIRROR, NAMES, OutsideHost
+from lab.internet.plan import (
+    ACME,
+    API,
+    CLOUD,
+    LOOPBACK,
+    MACHINES,
+    MIRROR,
+    NAMES,
+    POSTFIX_HOSTS,
+    OutsideHost,
+)
 from lab.internet.processes import START_LIMIT, Processes, Running, ServiceError
 from lab.internet.resolver import LINK_LOCAL_RESOLVER, resolver_address, vpc_zones
 from lab.internet.route53 import Route53
@@ -68,7 +78,7 @@ class Internet:
         mail = self._mail = Mail(self._authority, self._processes, world.region)
         for host in MACHINES:
             self._boot(host, mail)
-        self._names.apply(world, mail.zones(faults))
+        self._names.apply(world, mail.zones(faults), registered=not faults.undelegated)
         if self._knot.process is not None:
             self._processes.watch("knotd", self._knot.process, self._processes.log("names-knot"))
         self._serve_mirror()
@@ -83,16 +93,22 @@ class Internet:
     def apply(self, world: World, faults: Faults) -> None:
         """Makes DNS that of `world`, first the Internet's, then each resolver's; makes the faults.
 
+        The resolvers forget what they know if that has changed anything: outside not before
+        `faults.dns_remembered` is over, as if the TTL were then.
+
         Raises:
             NameServerError, ZoneError: with what failed; the rest is as it was.
         """
         assert self._mail is not None
         # Remembered until all have forgotten, should one of them fail half-way.
-        self._outdated |= self._names.apply(world, self._mail.zones(faults))
+        self._outdated |= self._names.apply(
+            world, self._mail.zones(faults), registered=not faults.undelegated
+        )
+        forget = self._outdated and not faults.dns_remembered
         for resolver in self._mail_resolvers:
-            resolver.apply({}, forget=self._outdated)
+            resolver.apply({}, forget=forget)
         self._apply_vpcs(world, forget=self._outdated)
-        self._outdated = False
+        self._outdated = self._outdated and not forget
         self._mail.apply(world, faults, self._machines)
 
     def ended(self) -> str | None:

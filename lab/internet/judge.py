@@ -14,7 +14,9 @@ from botocore.exceptions import ClientError
 
 from lab.internet import route53, s3, ssm
 from lab.internet.call import Caller, Permission
-from lab.internet.policy import PRINCIPAL_TAG, Request, Verdict, decide, decide_for_key
+from lab.internet.conditions import PolicyError
+from lab.internet.policy import PRINCIPAL_TAG, Request, Verdict, decide, decide_for_key, evaluate
+from lab.network.names import aws_address
 
 _SESSION_ARN = re.compile(r"arn:aws:sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/.+")
 """What GetCallerIdentity says of temporary credentials of a role (STS API reference)."""
@@ -42,6 +44,7 @@ class Judge:
         self._kms: Any = self._session.client("kms", endpoint_url=emulator)
         self._ec2: Any = self._session.client("ec2", endpoint_url=emulator)
         self._vpcs: dict[str, str] = {}
+        self._s3_service = f"com.amazonaws.{region}.s3"
 
     def caller(self, access_key_id: str) -> Caller | None:
         """The role whose temporary credentials those are; None if STS handed them to no role.
@@ -77,7 +80,59 @@ class Judge:
         Raises:
             PolicyError: a policy holds something that the evaluator does not know.
         """
-        request = Request(
+        request = self._request(caller, permission, context)
+        identity = self._role_policies(caller.role)
+        if key := _KEY.fullmatch(permission.resource):
+            return decide_for_key(request, identity=identity, key=self._key_policy(key[1]))
+        bucket = _BUCKET.fullmatch(permission.resource)
+        resource = self._bucket_policy(bucket[1]) if bucket else None
+        return decide(
+            request, identity=identity, resource=resource, boundary=self._boundary(caller.role)
+        )
+
+    def endpoint_verdict(
+        self,
+        address: str,
+        caller: Caller,
+        permission: Permission,
+        context: Mapping[str, Sequence[str]],
+    ) -> Verdict:
+        """What the policy of the gateway endpoint says by which a call has come from `address`.
+
+        It grants nothing, but what it does not allow does not pass ("Control access to VPC
+        endpoints using endpoint policies", AWS PrivateLink). What came by the Internet met none.
+
+        Raises:
+            PolicyError: as for `verdict`; or the VPC has several endpoints for S3.
+        """
+        vpcs = [vpc["VpcId"] for vpc in self._ec2.describe_vpcs()["Vpcs"]]
+        vpc = next((vpc for vpc in vpcs if str(aws_address(vpc)) == address), None)
+        if vpc is None:
+            return "allow"
+        policy = self._endpoint_policy(vpc)
+        if policy is None:
+            return "implicit deny"
+        return evaluate(policy, self._request(caller, permission, context), of_resource=True)
+
+    def _endpoint_policy(self, vpc: str) -> Mapping[str, Any] | None:
+        """Of the VPC's gateway endpoint for S3; None if that has just gone."""
+        only = [
+            {"Name": "vpc-id", "Values": [vpc]},
+            {"Name": "service-name", "Values": [self._s3_service]},
+        ]
+        found = [
+            endpoint["PolicyDocument"]
+            for endpoint in self._ec2.describe_vpc_endpoints(Filters=only)["VpcEndpoints"]
+            if endpoint["State"] == "available"
+        ]
+        if len(found) > 1:
+            raise PolicyError(f"{vpc} has {len(found)} endpoints for S3: which of them is not told")
+        return json.loads(found[0]) if found else None
+
+    def _request(
+        self, caller: Caller, permission: Permission, context: Mapping[str, Sequence[str]]
+    ) -> Request:
+        return Request(
             role_arn=caller.role_arn,
             session_arn=caller.session_arn,
             account=caller.account,
@@ -89,14 +144,6 @@ class Judge:
                 **context,
                 **permission.context,
             },
-        )
-        identity = self._role_policies(caller.role)
-        if key := _KEY.fullmatch(permission.resource):
-            return decide_for_key(request, identity=identity, key=self._key_policy(key[1]))
-        bucket = _BUCKET.fullmatch(permission.resource)
-        resource = self._bucket_policy(bucket[1]) if bucket else None
-        return decide(
-            request, identity=identity, resource=resource, boundary=self._boundary(caller.role)
         )
 
     def _about(self, caller: Caller) -> Mapping[str, Sequence[str]]:

@@ -16,14 +16,13 @@ from lab.internet.dns import TTL, Lines
 from lab.internet.endpoints import smtp_name
 from lab.internet.machine import Machine
 from lab.internet.netns import connect, listen
-from lab.internet.plan import MAIL_HOSTS, SMARTHOST, WELL_KNOWN, OutsideHost
+from lab.internet.plan import MAIL_HOSTS, POSTFIX_HOSTS, SMARTHOST, WELL_KNOWN, OutsideHost
 from lab.internet.processes import Processes, await_service
 from lab.internet.server import HTTPS_PORT
 from lab.internet.wellknown import Greeter, NothingHere
 from lab.internet.zonefile import absolute
 from lab.world.model import World
 
-POSTFIX_HOSTS = (*MAIL_HOSTS, SMARTHOST)
 _NOBODY = "wrong.test"
 """A name that no host here has."""
 
@@ -39,8 +38,9 @@ class Mail:
         self._region = region
         self._right = {host.namespace: authority.issue([host.host]) for host in MAIL_HOSTS}
         self._right[SMARTHOST.namespace] = authority.issue([smtp_name(region)])
-        self._wrong = {host.namespace: authority.issue([_NOBODY]) for host in MAIL_HOSTS}
+        self._wrong = {host.namespace: authority.issue([_NOBODY]) for host in POSTFIX_HOSTS}
         self._shown = dict(self._right)
+        self._offered = True
         self._identities = b""
 
     def files(self, host: OutsideHost, trust_store: bytes) -> dict[str, tuple[bytes, int]]:
@@ -75,10 +75,10 @@ class Mail:
         if host == SMARTHOST:
             self._start(f"signer of {host.namespace}", machine, smarthost.signer_argv())
             smarthost.prepare(machine, self._region)
-            name, port = smtp_name(self._region), smarthost.PORT
+            name, port = smtp_name(self._region), _port(host)
         else:
             hosts.prepare_postfix(machine, host)
-            name, port = host.host, hosts.SMTP_PORT
+            name, port = host.host, _port(host)
         log = self._start(f"postfix of {host.namespace}", machine, ["postfix", "start-fg"])
         await_service(f"port {port} of {name}", lambda: _greets(host, name, port), log)
 
@@ -101,22 +101,36 @@ class Mail:
         Raises:
             MachineError: with what failed; it is tried again at the next time.
         """
-        for host in MAIL_HOSTS:
+        if not faults.smarthost_plain:
+            self._offer_tls(machines[SMARTHOST.namespace], offered=True)
+        for host in POSTFIX_HOSTS:
             wrong = host.namespace in faults.wrong_certificate
             certificate = (self._wrong if wrong else self._right)[host.namespace]
             if certificate != self._shown[host.namespace]:
-                hosts.show_certificate(machines[host.namespace], certificate)
+                hosts.show_certificate(machines[host.namespace], certificate, _port(host))
                 self._shown[host.namespace] = certificate
+        if faults.smarthost_plain:
+            self._offer_tls(machines[SMARTHOST.namespace], offered=False)
         domains = {zone.name.rstrip(".") for zone in world.zones if not zone.private}
         identities = smarthost.identities(domains, faults)
         if identities != self._identities:
             smarthost.take_up(machines[SMARTHOST.namespace], identities)
             self._identities = identities
 
+    def _offer_tls(self, machine: Machine, *, offered: bool) -> None:
+        if offered != self._offered:
+            smarthost.offer_tls(machine, offered=offered)
+            self._offered = offered
+
     def _start(self, name: str, machine: Machine, command: Sequence[str]) -> str:
         output = self._processes.log(f"{machine.name}-{name.partition(' ')[0]}")
         self._processes.watch(name, machine.popen(command, log=output), output)
         return output.name
+
+
+def _port(host: OutsideHost) -> int:
+    """Where one of POSTFIX_HOSTS takes mail."""
+    return smarthost.PORT if host == SMARTHOST else hosts.SMTP_PORT
 
 
 def _policy_lines(host: OutsideHost, chain: bytes) -> Lines:

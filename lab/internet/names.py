@@ -44,6 +44,7 @@ class Names:
         self._lock = threading.Lock()
         self._world: World | None = None
         self._outside: Mapping[str, Lines] = {}
+        self._registered = True
         self._changed: set[str] = set()
         self._signed: dict[str, tuple[str, tuple[ZoneKey, ...], str]] = {}
 
@@ -52,12 +53,14 @@ class Names:
         """The root's key, which machines trust in place of the real one's."""
         return root_key(self._keys)
 
-    def apply(self, world: World, outside: Mapping[str, Lines] | None = None) -> bool:
+    def apply(
+        self, world: World, outside: Mapping[str, Lines] | None = None, *, registered: bool = True
+    ) -> bool:
         """Serves the zones of `world`; says whether that changed anything.
 
         `outside` holds more master file lines of the outside hosts' domains, by domain; without it
-        they stay what they were. A zone that has changed by `refresh` is read again, since the
-        world may have been read before.
+        they stay what they were. Unless `registered`, nobody finds the hosted zones. A zone that
+        has changed by `refresh` is read again, since the world may have been read before.
 
         Raises:
             ZoneError, NameServerError: what was served before stays.
@@ -65,6 +68,7 @@ class Names:
         with self._lock:
             if outside is not None:
                 self._outside = outside
+            self._registered = registered
             zones = (
                 self._read(zone.id) if zone.id in self._changed else zone for zone in world.zones
             )
@@ -88,7 +92,13 @@ class Names:
 
     def _serve(self, world: World) -> bool:
         keys, entries = self._keys_of(world)
-        found = served(world, self._mirrors, entries=entries, outside=self._outside)
+        found = served(
+            world,
+            self._mirrors,
+            entries=entries,
+            outside=self._outside,
+            registered=self._registered,
+        )
         for zone in found.undelegated:
             log.warning("public zone %s is not served: its parent has no NS record for it", zone)
         texts = {

@@ -102,7 +102,8 @@ WELL_KNOWN = tuple(
 """Large receivers' hosts, by which a sender tells whether port 25 is open to the world."""
 
 MAIL_HOSTS = (INTERNET, INTERNET2)
-MACHINES = (*MAIL_HOSTS, SMARTHOST, NAMES, ACME)
+POSTFIX_HOSTS = (*MAIL_HOSTS, SMARTHOST)
+MACHINES = (*POSTFIX_HOSTS, NAMES, ACME)
 """Those with a root and processes of their own."""
 HOSTS = (*MACHINES, MIRROR, CLOUD, API, *WELL_KNOWN)
 """Of the others only the network is there: servers outside of it answer at their addresses."""

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import serialization
 
 from lab.faults import Faults
 from lab.internet.endpoints import smtp_name
-from lab.internet.hosts import OUTSIDE, RETRY, TLS_FILE, TRUST_STORE
-from lab.internet.machine import Machine
+from lab.internet.hosts import OUTSIDE, RELOAD_LIMIT, RETRY, TLS_FILE, TRUST_STORE
+from lab.internet.machine import Machine, MachineError
 from lab.internet.plan import SMARTHOST
+from lab.waiting import wait_for
 
 PORT = 587
 """Submission (RFC 6409)."""
@@ -146,6 +147,27 @@ def identities(domains: Iterable[str], faults: Faults) -> bytes:
     null = "501 5.1.7 Invalid MAIL FROM address provided" if faults.null_sender_refused else "OK"
     entries: Mapping[str, str] = {"<>": null} | dict.fromkeys(sorted(domains), "OK")
     return "".join(f"{name} {answer}\n" for name, answer in entries.items()).encode()
+
+
+def offer_tls(machine: Machine, *, offered: bool) -> None:
+    """Has Postfix offer TLS, and a login within; or, as who sits on the way would, a login alone.
+
+    Raises:
+        MachineError: the machine or Postfix refused, or still says the other thing.
+    """
+    level, only = ("encrypt", "yes") if offered else ("none", "no")
+    settings = [f"smtpd_tls_security_level={level}", f"smtpd_tls_auth_only={only}"]
+    machine.run(["postconf", "-e", *settings], check=True)
+    machine.run(["postfix", "reload"], check=True)
+    greet = ["swaks", "--server", "127.0.0.1", "--port", str(PORT), "--quit-after", "EHLO"]
+    wanted, other = (b"STARTTLS", b"AUTH")[:: 1 if offered else -1]
+
+    def settled() -> bool:
+        said = machine.run(greet).stdout
+        return wanted in said and other not in said
+
+    if not wait_for(settled, RELOAD_LIMIT):
+        raise MachineError(f"machine {machine.name}: port {PORT} still offers {other.decode()}")
 
 
 def take_up(machine: Machine, table: bytes) -> None:

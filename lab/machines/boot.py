@@ -106,11 +106,10 @@ def find(holder: Holder, instance_id: str) -> Machine | None:
     """The machine as it runs now, or None if it does not."""
     directory = holder.inside(MACHINES / instance_id)
     try:
-        pid = int((directory / "pid").read_text())
+        pid, started = map(int, (directory / "pid").read_text().split())
     except FileNotFoundError:
         return None
-    started = start_time(pid, holder.inside("/proc"))
-    if started is None:
+    if start_time(pid, holder.inside("/proc")) != started:
         return None
     boot_id = (directory / "boot_id").read_text().strip()
     return Machine(instance_id=instance_id, pid=pid, started=started, boot_id=boot_id)

@@ -8,8 +8,11 @@ set -eu
 dir=$1 lower=$2
 shift 2
 
-# /proc is still the lab's: this is the number the lab knows the machine's PID 1 by.
-read -r pid _ </proc/self/stat
+# /proc is still the lab's: these are the number that the lab knows the machine's PID 1 by, and its
+# start time, which tells it from a later process of that number (proc_pid_stat(5), fields 1 and 22).
+identity() { echo "$1 ${22}"; }
+read -r stat </proc/self/stat
+started=$(identity $stat)
 
 mount -t overlay overlay "$dir/root" -o \
     "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work,redirect_dir=off,metacopy=off,index=off"
@@ -55,7 +58,7 @@ ln -s /proc/self/fd/1 dev/stdout
 ln -s /proc/self/fd/2 dev/stderr
 mount -t tmpfs tmpfs run -o mode=755,nosuid,nodev
 
-echo "$pid" >"$dir/pid.partial"
+echo "$started" >"$dir/pid.partial"
 mv "$dir/pid.partial" "$dir/pid"
 pivot_root . mnt
 umount -l mnt

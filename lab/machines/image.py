@@ -6,38 +6,19 @@ on top. Nothing writes to an image after it has been built.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import platform
 import shutil
-import signal
-import subprocess
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.errors import LabError
+from lab.builds import Builds, Progress
 from lab.machines import recipe
 from lab.machines.sources import Source, read_sources
 
 LAYER_SCRIPT = Path(__file__).with_name("layer.sh")
-ISOLATED = (
-    *("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"),
-    *("--pid", "--uts", "--fork", "--kill-child"),
-)
-"""A build's mounts and processes end with it, and it ends with whoever asked for it."""
-LINES_KEPT = 25
-"""Lines of a failed build's output that its error shows."""
-
-Progress = Callable[[str], None]
-
-
-class ImageError(LabError):
-    """An image could not be built; the message ends with the tool's last words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +38,30 @@ class Image:
 class Images:
     """The images under a cache directory. Any number of processes may share one."""
 
-    def __init__(self, cache: Path, progress: Progress, mirror: str | None = None) -> None:
-        """`progress` gets a line of text now and then; `mirror` replaces mmdebstrap's default."""
+    def __init__(
+        self,
+        cache: Path,
+        progress: Progress,
+        mirror: str | None = None,
+        builds: Builds | None = None,
+    ) -> None:
+        """`progress` gets a line of text now and then; `mirror` replaces mmdebstrap's default.
+
+        What is built is among `builds`.
+        """
         self._folder = cache.resolve() / "images"
         self._progress = progress
         self._mirror = mirror
+        self._builds = builds or Builds()
 
     def base(self) -> Image:
-        """Debian in the likeness of its EC2 image, built if need be; raises ImageError."""
+        """Debian in the likeness of its EC2 image, built if need be; raises BuildError."""
         name = "base-" + _digest(platform.machine(), recipe.fingerprint())
         folder = self._built(name, self._build_base)
         return Image(root=folder / "root", lower=(), debs=None)
 
     def layer(self, packages: Sequence[str]) -> Image:
-        """The base with `packages` and all they depend on and recommend; raises ImageError.
+        """The base with `packages` and all they depend on and recommend; raises BuildError.
 
         The list's order does not matter. An empty list gives the base.
         """
@@ -91,8 +82,7 @@ class Images:
         folder = self._folder / name
         if folder.exists():
             return folder
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with self._builds.alone(self._folder, self._progress):
             if folder.exists():
                 return folder
             for left in self._folder.glob("partial-*"):
@@ -108,22 +98,13 @@ class Images:
                     shutil.rmtree(partial)
         return folder
 
-    @contextmanager
-    def _locked(self) -> Generator[None]:
-        with (self._folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._progress("waiting for another lab to finish building an image")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
     def _build_base(self, work: Path) -> None:
         self._progress(f"building the base image: Debian {recipe.SUITE}, once, a minute or two")
         root = work / "root"
         mirror = [self._mirror] if self._mirror else []
         include = "--include=" + ",".join(recipe.PACKAGES)
-        self._run(["mmdebstrap", "--variant=minbase", include, recipe.SUITE, str(root), *mirror])
+        command = ["mmdebstrap", "--variant=minbase", include, recipe.SUITE, str(root), *mirror]
+        self._builds.run(command, self._progress)
         # Layers are built from the same sources; a machine has those of Debian's EC2 image.
         shutil.copy(root / "etc/apt/sources.list", work / "sources.list")
         recipe.customise(root)
@@ -132,35 +113,10 @@ class Images:
         self._progress(f"building an image layer, once: {' '.join(packages)}")
         sources = base.root.parent / "sources.list"
         script = ["sh", str(LAYER_SCRIPT), str(base.root), str(work), str(sources)]
-        self._run([*script, *packages])
+        self._builds.run([*script, *packages], self._progress)
         shutil.rmtree(work / "overlay")
         (work / "merged").rmdir()
         (work / "recipe.json").write_text(json.dumps({"packages": packages}) + "\n")
-
-    def _run(self, argv: list[str]) -> None:
-        """Run a step of a build, its output line by line to the progress callback."""
-        last: deque[str] = deque(maxlen=LINES_KEPT)
-        with subprocess.Popen(
-            [*ISOLATED, *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        ) as process:
-            assert process.stdout is not None
-            try:
-                for line in process.stdout:
-                    last.append(line.rstrip())
-                    self._progress(line.rstrip())
-            except BaseException:
-                # The build's own children end with it; see ISOLATED.
-                os.killpg(process.pid, signal.SIGKILL)
-                raise
-        if process.returncode != 0:
-            shown = "\n".join(last)
-            raise ImageError(f"{argv[0]}: exit status {process.returncode}:\n{shown}")
 
 
 def _digest(*parts: str) -> str:

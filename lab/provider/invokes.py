@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lab.provider import lookups
+from lab.provider import images, lookups
 from lab.provider.aws import Aws, ProviderError
 from lab.provider.function import Function, filters
 from lab.provider.values import Values
@@ -94,6 +94,7 @@ def _managed_prefix_list(aws: Aws, arguments: Values) -> Values:
 
 
 FUNCTIONS: Mapping[str, Function] = {
+    **images.FUNCTIONS,
     **lookups.FUNCTIONS,
     "aws:index/getCallerIdentity:getCallerIdentity": Function(
         arguments=("id",), call=_caller_identity

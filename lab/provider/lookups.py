@@ -1,6 +1,7 @@
 """Functions that look for what there is, and what there may be.
 
-Registry: aws.ec2.{getEips,getInstances,getRouteTable,getVpcPeeringConnections,getVpcs},
+Registry: aws.ec2.{getEips,getInstances,getNatGateways,getRouteTable,getSubnets,
+getVpcPeeringConnections,getVpcs},
 aws.ec2transitgateway.{getAttachments,getRouteTableRoutes}, aws.route53.{getRecords,getZone},
 aws.servicequotas.getServiceQuota.
 """
@@ -68,6 +69,32 @@ def _vpcs(aws: Aws, arguments: Values) -> Values:
     return {
         "id": aws.region,
         "ids": [vpc["VpcId"] for page in pages for vpc in page["Vpcs"]],
+        "region": aws.region,
+        "tags": tags,
+    }
+
+
+def _subnets(aws: Aws, arguments: Values) -> Values:
+    tags = arguments.get("tags", {})
+    wanted = _tagged(tags) + filters(arguments)
+    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=wanted)
+    return {
+        "filters": arguments.get("filters", []),
+        "id": aws.region,
+        "ids": [subnet["SubnetId"] for page in pages for subnet in page["Subnets"]],
+        "region": aws.region,
+        "tags": tags,
+    }
+
+
+def _nat_gateways(aws: Aws, arguments: Values) -> Values:
+    tags = arguments.get("tags", {})
+    wanted = _tagged(tags) + filters(arguments)
+    pages = aws.ec2.get_paginator("describe_nat_gateways").paginate(Filters=wanted)
+    return {
+        "filters": arguments.get("filters", []),
+        "id": aws.region,
+        "ids": [gateway["NatGatewayId"] for page in pages for gateway in page["NatGateways"]],
         "region": aws.region,
         "tags": tags,
     }
@@ -263,9 +290,16 @@ FUNCTIONS: Mapping[str, Function] = {
     "aws:ec2/getInstances:getInstances": Function(
         arguments=("filters", "instanceStateNames", "instanceTags", "region"), call=_instances
     ),
+    # Not the registry's argument of the VPC, which filters can name.
+    "aws:ec2/getNatGateways:getNatGateways": Function(
+        arguments=("filters", "region", "tags"), call=_nat_gateways
+    ),
     # The registry's other ways to name the table (by subnet, tags...) are not there.
     "aws:ec2/getRouteTable:getRouteTable": Function(
         arguments=("region", "routeTableId"), required=("routeTableId",), call=_route_table
+    ),
+    "aws:ec2/getSubnets:getSubnets": Function(
+        arguments=("filters", "region", "tags"), call=_subnets
     ),
     "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": Function(
         arguments=("filters", "region", "tags"), call=_peerings

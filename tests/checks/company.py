@@ -9,7 +9,8 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from checks.deployment import Answer, OutsideHost, Result, Target
+from checks.deployment import Answer, Fences, OutsideHost, Result, Target
+from cli.fences import fences
 from lab.internet.plan import MAIL_HOSTS
 from lab.world.model import ConnectEndpoint, SecurityGroup, World
 from model import flows
@@ -147,6 +148,10 @@ class Company:
         argv = [sys.executable, "-m", "lab.network.probe"]
         done = self.run(source, argv, stdin=json.dumps(wanted))
         return {t: Answer(word) for t, word in zip(wanted, json.loads(done.out), strict=True)}
+
+    def fences(self) -> Fences:
+        """The groups and ACLs of the company as it should be."""
+        return fences(guarded(), self.outputs())
 
 
 def _host(name: str, role: str, public: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from checks.deployment import Answer, OutsideHost, Result, Target
+from checks.deployment import Answer, Fences, OutsideHost, Result, Target
 
 RELAY = {
     "host": "dmz-ms.example.jp",
@@ -71,6 +71,7 @@ class FakeDeployment:
     open: set[tuple[str, str, int]] = field(default_factory=set)
     names: set[tuple[str, str, int]] = field(default_factory=set)
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
+    fenced: Fences = field(default_factory=lambda: Fences(groups=(), acls=()))
 
     def outputs(self) -> dict[str, dict[str, Any]]:
         return self.told
@@ -99,3 +100,6 @@ class FakeDeployment:
             passes = (source, address, port) in passing
             found[protocol, address, port] = Answer.OPEN if passes else Answer.NOTHING
         return found
+
+    def fences(self) -> Fences:
+        return self.fenced

@@ -79,7 +79,7 @@ def opened(world: World, name: str, direction: str, protocol: str, *ports: int) 
         (HUB, RELAY, ADDRESS[RELAY], ("tcp", 10025), True),
         (HUB, RELAY, PUBLIC[RELAY], ("tcp", 10025), False),
         (HUB, INTERNET.namespace, INTERNET.address, ("tcp", 25), False),
-        (HUB, INTERNET.namespace, INTERNET.address, ("tcp", 80), True),
+        (HUB, INTERNET.namespace, INTERNET.address, ("tcp", 80), False),
         (HUB, BRANCH_HOST, ADDRESS[BRANCH_HOST], ("tcp", 25), True),
         (BRANCH_HOST, HUB, ADDRESS[HUB], ("tcp", 25), True),
         (BRANCH_HOST, RELAY, ADDRESS[RELAY], ("tcp", 25), False),

@@ -113,6 +113,48 @@ def test_follow_requires_one_copy_by_the_right_way() -> None:
     rewritten = ROUTED.replace("Delivered-To: taro@example.jp", "Delivered-To: taro@ms.example.jp")
     with pytest.raises(Failed, match=r"taro@example.jp became taro@ms.example.jp on its way"):
         followed(Scene(Mailbox({box("taro"): rewritten}), limit=0.1), HOPS)
+    untold = ROUTED.replace("Delivered-To: taro@example.jp\n", "")
+    with pytest.raises(Failed, match=r"taro@example.jp became None on its way"):
+        followed(Scene(Mailbox({box("taro"): untold}), limit=0.1), HOPS)
+
+
+@pytest.mark.parametrize(
+    ("late", "said"),
+    [
+        ((), None),
+        ((box("taro", folder="cur"),), "now ['taro@example.jp', 'taro@example.jp'] have it"),
+        ((box("jiro"),), "now ['jiro@example.jp', 'taro@example.jp'] have it"),
+        (None, "now [] have it"),
+    ],
+)
+def test_a_copy_that_comes_late_or_goes_is_told(
+    monkeypatch: pytest.MonkeyPatch, late: tuple[str, ...] | None, said: str | None
+) -> None:
+    mailbox = Mailbox({box("taro"): ROUTED})
+    scene = Scene(mailbox, limit=0.1)
+    word = follow_one(scene)
+    there = () if late is None else (box("taro"), *late)
+    lines = "".join(f"{file}:Subject: {word}\n" for file in there)
+    other = f"{box('hanako')}:Subject: gatepost-{32 * '0'}\n"
+    argv = ("grep", "-rE", "^Subject: gatepost-[0-9a-f]{32}$", INSIDE_MAIL)
+
+    def run(host: str, command: object, **_: object) -> Result:
+        return ok(lines + other if (host, command) == ("ms.example.jp", [*argv]) else "")
+
+    monkeypatch.setattr(scene, "run", run)
+    if said is None:
+        assert mail.still_once(scene) == "1 messages"
+        return
+    with pytest.raises(Failed) as failure:
+        mail.still_once(scene)
+    assert str(failure.value).endswith(said)
+
+
+def follow_one(scene: Scene) -> str:
+    """Follow a message to taro; its word."""
+    follow(scene, scene.outside[0], "a@example.net", "taro@example.jp", HOPS)
+    [word] = scene.followed
+    return word
 
 
 def test_tokens_are_never_the_same() -> None:

@@ -127,6 +127,10 @@ STRANGER, FRIEND = "mx.example.net[192.0.2.10]", "ms.example.jp[10.1.11.5]"
     [
         ([f"smtpd[1]: warning: non-SMTP command from {STRANGER}: GET /"], False),
         ([f"smtpd[1]: warning: non-SMTP command from {FRIEND}: GET /"], True),
+        ([f"postscreen[1]: warning: getpeername: {STRANGER}: gone"], False),
+        ([f"smtp[1]: warning: {STRANGER}:25 offered a broken certificate"], True),
+        ([f"relay/smtp[1]: warning: {STRANGER}:25 is no host of our own"], True),
+        ([f"qmgr[1]: warning: deferred {STRANGER}"], True),
         (
             [
                 f"smtpd[1]: SSL_accept error from {STRANGER}: -1",

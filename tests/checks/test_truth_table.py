@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks.firewall import PROBED, branch_and_relay, matrix
+from checks.firewall import PROBED, branch_and_relay, matrix, must_never
 from checks.suite import Failed, Scene
 from checks.table import Table, parties
 from tests.checks.fakes import NAT, FakeDeployment, outputs
@@ -19,8 +19,8 @@ ALWAYS = {
     (RELAY, HUB_IN, 25),
     (HUB, BRANCH_IN, 25),
     (BRANCH, HUB_IN, 25),
-    *((RELAY, net, port) for net in (NET1, NET2) for port in (53, 80, 443)),
-    *((host, net, port) for host in (HUB, BRANCH) for net in (NET1, NET2) for port in (80, 443)),
+    *((RELAY, net, port) for net in (NET1, NET2) for port in (53, 443)),
+    *((host, net, 443) for host in (HUB, BRANCH) for net in (NET1, NET2)),
     # Whoever may fetch packages may fetch a relay's policies.
     *((host, RELAY_OUT, 443) for host in (HUB, BRANCH)),
     (HUB, RELAY_IN, 443),
@@ -114,3 +114,46 @@ def test_a_branch_that_reaches_the_relay_is_told() -> None:
     with pytest.raises(Failed, match=rf"{BRANCH} reaches the relay's port 25 at \['{RELAY_OUT}'\]"):
         branch_and_relay(Scene(deployment))
     assert branch_and_relay(Scene(FakeDeployment(told=outputs(branch=False)))) == "no branch is up"
+
+
+@pytest.mark.parametrize(
+    ("outbound", "wanted"), [("relay", BY_RELAY), ("direct", DIRECT), ("smarthost", SMARTHOST)]
+)
+def test_what_should_pass_is_never_forbidden(
+    outbound: str, wanted: set[tuple[str, str, int]]
+) -> None:
+    names = NAMES | {(HUB, net, 53) for net in (NET1, NET2) if outbound == "direct"}
+    deployment = FakeDeployment(told=outputs(outbound), open=set(wanted), names=names)
+    assert must_never(Scene(deployment)).endswith(" attempts")
+
+
+@pytest.mark.parametrize(
+    ("outbound", "source", "address", "port"),
+    [
+        ("relay", HUB, NET1, 25),
+        ("relay", HUB, NET2, 53),
+        ("relay", HUB, NET1, 587),
+        ("relay", HUB, RELAY_IN, 25),
+        ("direct", HUB, RELAY_IN, 10025),
+        ("direct", HUB, NET1, 587),
+        ("smarthost", HUB, NET1, 25),
+        ("smarthost", HUB, RELAY_IN, 10025),
+        ("smarthost", RELAY, NET1, 25),
+        ("relay", "eice-dev", NET1, 443),
+    ],
+)
+def test_each_mode_forbids_the_others_ways_out(
+    outbound: str, source: str, address: str, port: int
+) -> None:
+    deployment = FakeDeployment(told=outputs(outbound), open={(source, address, port)})
+    with pytest.raises(Failed) as failure:
+        must_never(Scene(deployment))
+    assert str(failure.value) == f"1 must never pass and do: {source} → {address} tcp {port}"
+
+
+def test_a_smarthost_is_reached_at_its_own_port_alone() -> None:
+    told = outputs("smarthost")
+    told["dev"]["smarthost_port"] = 465
+    assert must_never(Scene(FakeDeployment(told=told, open={(HUB, NET1, 465)})))
+    with pytest.raises(Failed, match=f"{HUB} → {NET1} tcp 587"):
+        must_never(Scene(FakeDeployment(told=told, open={(HUB, NET1, 587)})))

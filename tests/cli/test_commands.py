@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,8 @@ import pytest
 from checks.suite import Failed, Verdict
 from cli import commands
 from cli.main import main
+from lab.faults import SOUND, Faults
+from lab.host import search_path
 from lab.hosts import HostStatus
 
 GOOD = Verdict(check="one", passed=True, finding="fine", seconds=0.1)
@@ -24,12 +29,23 @@ class Lab:
     def __init__(self) -> None:
         self.done: list[Any] = []
         self.record: dict[str, Any] = {}
+        self.is_claimed = False
 
-    def up(self, stacks: list[str], *, tied: bool = False) -> list[Any]:
+    @contextmanager
+    def claimed(self) -> Generator[None]:
+        assert not self.is_claimed
+        self.is_claimed = True
+        yield
+        self.is_claimed = False
+
+    def up(self, stacks: list[str], *, tied: bool = False, faults: Faults = SOUND) -> list[Any]:
+        assert self.is_claimed
         self.done.append(("up", stacks, tied))
+        self.faults = faults
         return []
 
     def down(self) -> None:
+        assert self.is_claimed
         self.done.append("down")
 
 
@@ -109,6 +125,18 @@ def test_a_lab_that_takes_no_mail_stays_unless_interrupted(
     assert lab.done == [("up", ["dev"], False), *after]
 
 
+@pytest.mark.parametrize("words", [[], ["--undelegated"]])
+def test_a_lab_may_begin_with_a_domain_that_nobody_delegates(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    def wait_ready(_twin: Any) -> None:
+        raise Failed("no mail service on ms")
+
+    monkeypatch.setattr(commands, "wait_ready", wait_ready)
+    main(["lab", "up", *words, "dev"])
+    assert lab.faults == Faults(undelegated=bool(words))
+
+
 @pytest.mark.parametrize(("verdicts", "status"), [([GOOD], 0), ([GOOD, BAD], 1)])
 def test_check_for_machines(
     lab: Lab,
@@ -152,10 +180,22 @@ def test_the_status_shows_what_running_hosts_complain_of(
 
 
 def test_the_lab_s_account_is_told_as_a_shell_takes_it(
-    lab: Lab, capsys: pytest.CaptureFixture[str]
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("no_proxy", "intranet")
     lab.record = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1"}
     assert commands.environment(Namespace()) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
-    assert all(line.startswith("export AWS_") for line in lines)
+    assert "export no_proxy=intranet,127.0.0.1,localhost" in lines
+    others = [line for line in lines if not line.startswith("export AWS_")]
+    assert all(line.lower().startswith("export no_proxy=") for line in others)
+
+
+def test_whatever_a_lab_starts_finds_root_s_tools(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert main(["lab", "--state", str(tmp_path / "none"), "down"]) == 0
+    assert os.environ["PATH"] == search_path()
+    assert "/usr/sbin" in os.environ["PATH"].split(":")

@@ -59,6 +59,10 @@ def hub() -> Instance:
         ("listed 192.0.2.10 on", Faults(listed=("192.0.2.10",))),
         ("certificate internet2 wrong", Faults(wrong_certificate=("internet2",))),
         ("null-sender refused", Faults(null_sender_refused=True)),
+        ("certificate smarthost wrong", Faults(wrong_certificate=("smarthost",))),
+        ("smarthost-plain on", Faults(smarthost_plain=True)),
+        ("undelegated on", Faults(undelegated=True)),
+        ("dns remembered", Faults(dns_remembered=True)),
     ],
 )
 def test_each_fault_is_made_and_mended(
@@ -68,7 +72,7 @@ def test_each_fault_is_made_and_mended(
     assert lab.faults == expected
     kind = words.split()[0].removesuffix("-sender")
     assert kind in capsys.readouterr().out
-    mended = {"on": "off", "wrong": "right", "refused": "accepted"}
+    mended = {"on": "off", "wrong": "right", "refused": "accepted", "remembered": "forgotten"}
     again = [mended.get(word, word) for word in words.split()]
     again = ["350" if word == "5" else "normal" if word == "nonsense" else word for word in again]
     assert main(["lab", "fault", *again]) == 0
@@ -102,7 +106,7 @@ def test_faults_are_shown(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
         ("nat-idle 0", "nat-idle 0: must be 1 to 350 seconds"),
         ("nat-idle 351", "nat-idle 351: must be 1 to 350 seconds"),
         ("listed 300.1.1.1 on", "listed 300.1.1.1: no IPv4 address"),
-        ("certificate ms wrong", "certificate ms: must be one of internet, internet2"),
+        ("certificate ms wrong", "certificate ms: must be one of internet, internet2, smarthost"),
     ],
 )
 def test_what_means_nothing_is_refused(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 from argparse import Namespace
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import yaml
 
 from cli import image
+from cli.main import main
 
 ROOT = Path(__file__).parents[2]
 NEW = "ami-0123456789abcdef0"
@@ -50,6 +52,21 @@ def test_a_branch_has_one_host_and_its_second_update_changes_nothing(project: Pa
     for _ in range(2):
         assert image.update(Namespace(stack="dev-osaka", host="ms2.example.jp"), project) == 0
     assert yaml.safe_load(file.read_text())["config"]["gatepost:branch"]["image"] == NEW
+
+
+def test_an_interrupted_update_leaves_the_file_as_it_was(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_yaml: image.YAML, _content: object, stream: TextIO) -> None:
+        stream.write("config:\n")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(image.YAML, "dump", interrupted)
+    monkeypatch.setattr("cli.commands.PROJECT", project)
+    before = {path.name: path.read_text() for path in (project / "stacks").glob("*.*")}
+    assert main(["image", "update", "prod", "mx2.example.jp"]) == 130
+    assert capsys.readouterr().err == "gatepost: interrupted; nothing is left half done\n"
+    assert {path.name: path.read_text() for path in (project / "stacks").glob("*.*")} == before
 
 
 @pytest.mark.parametrize(

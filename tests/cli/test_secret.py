@@ -14,6 +14,7 @@ import yaml
 from botocore.exceptions import ClientError
 
 from cli import secret
+from cli.main import main
 from model import secrets
 from userdata.machine import gatepost_secrets
 
@@ -87,6 +88,20 @@ def test_a_person_is_asked_without_echo(
     monkeypatch.setattr(getpass, "getpass", lambda prompt: LOGIN if "not shown" in prompt else "")
     assert put(project) == 0
     assert ssm.stored[0]["Value"] == LOGIN
+
+
+def test_a_prompt_may_be_interrupted(
+    project: Path, ssm: Ssm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "stdin", Namespace(isatty=lambda: True))
+    monkeypatch.setattr(getpass, "getpass", interrupted)
+    monkeypatch.setattr("cli.commands.PROJECT", project)
+    assert main(["secret", "put", "dev", "smarthost"]) == 130
+    assert capsys.readouterr().err == "gatepost: interrupted; nothing is left half done\n"
+    assert ssm.stored == []
 
 
 @pytest.mark.parametrize("text", ["", "user", "user:", ":word", "user:two\nlines\n", "ü:x"])

@@ -23,6 +23,9 @@ SOME = Faults(
     listed=("192.0.2.10",),
     wrong_certificate=("internet",),
     null_sender_refused=True,
+    smarthost_plain=True,
+    undelegated=True,
+    dns_remembered=True,
 )
 
 
@@ -38,6 +41,11 @@ def test_faults_survive_their_file(tmp_path: Path) -> None:
 def test_a_blocklist_has_few_moods() -> None:
     with pytest.raises(FaultError, match="normal, nonsense, everything"):
         parse_faults('{"blocklist": "angry"}')
+
+
+def test_without_tls_no_certificate_is_wrong() -> None:
+    with pytest.raises(FaultError, match="no certificate is shown"):
+        Faults(smarthost_plain=True, wrong_certificate=("smarthost",))
 
 
 def test_port_25_is_blocked_for_one_or_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import IPv4Address
 
 from model import directory
 from model.people import People, User
@@ -43,6 +44,17 @@ def test_a_relay_reads_which_addresses_there_are_and_who_is_refused() -> None:
         "old@example.jp": directory.LEFT,
     }
     assert set(addresses) == {"version", "owner", "addresses", "held", "refused"}
+
+
+def test_the_environment_s_object_has_its_relays_in_order() -> None:
+    relays = {"b.example.jp": IPv4Address("10.1.2.4"), "a.example.jp": IPv4Address("10.1.1.5")}
+    _, people = directory.objects(
+        "environment", PEOPLE, host="ms.example.jp", address="10.1.11.5", relays=relays
+    )
+    assert json.loads(people.text)["relays"] == [
+        {"host": "b.example.jp", "address": "10.1.2.4"},
+        {"host": "a.example.jp", "address": "10.1.1.5"},
+    ]
 
 
 def test_a_server_reads_who_lives_where() -> None:

@@ -67,6 +67,34 @@ def test_with_a_smarthost_no_address_of_ours_passes(settings: Any) -> None:
     assert dns.exits(smarthost, RELAYS, NAT) == {}
 
 
+@pytest.mark.parametrize(
+    ("outbound", "also", "policy"),
+    [
+        ("relay", ["direct"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all"),
+        ("relay", ["relay", "direct"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all"),
+        ("direct", ["relay"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 -all"),
+        ("smarthost", ["relay"], "v=spf1 ip4:192.0.2.1 include:amazonses.com -all"),
+        ("smarthost", ["direct"], "v=spf1 ip4:192.0.2.1 ip4:192.0.2.2 include:amazonses.com -all"),
+    ],
+)
+def test_around_a_change_of_mode_the_exits_of_both_are_named(
+    settings: Any, outbound: str, also: list[str], policy: str
+) -> None:
+    includes = ["amazonses.com"] if outbound == "smarthost" else []
+    changing = settings(
+        outbound=outbound,
+        smarthost={"host": "email-smtp.us-east-1.amazonaws.com"},
+        dns={"spf_includes": includes, "also_leaves_by": also},
+    )
+    found = table(changing)
+    assert found["example.jp", "TXT"] == found["example.co.jp", "TXT"] == (policy,)
+    assert found["dmz-ms.example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 -all",)
+    by_nat = NAT in dns.exits(changing, RELAYS, NAT).values()
+    assert by_nat is (NAT in policy)
+    assert found.get(("out.example.jp", "A")) == ((NAT,) if by_nat else None)
+    assert dns.reverse_names(changing, RELAYS, NAT) == dns.exits(changing, RELAYS, NAT)
+
+
 def test_includes_come_after_the_addresses(settings: Any) -> None:
     found = table(settings(dns={"spf_includes": ["amazonses.com"]}))
     assert found["example.jp", "TXT"] == ("v=spf1 ip4:192.0.2.1 include:amazonses.com -all",)
@@ -153,14 +181,14 @@ def test_policies_say_what_is_set(settings: Any) -> None:
     told = table(
         settings(
             dns={
-                "dmarc": {"policy": "reject", "reports": "d@example.jp"},
+                "dmarc": {"policy": "reject", "subdomains": "none", "reports": "d@example.jp"},
                 "tls_reports": "t@example.jp",
                 "caa": {"issuers": ["a.example"], "reports": "c@example.jp"},
             }
         )
     )
     assert told["_dmarc.example.co.jp", "TXT"] == (
-        "v=DMARC1; p=reject; sp=reject; rua=mailto:d@example.jp",
+        "v=DMARC1; p=reject; sp=none; rua=mailto:d@example.jp",
     )
     assert told["_smtp._tls.example.jp", "TXT"] == ("v=TLSRPTv1; rua=mailto:t@example.jp",)
     assert told["example.jp", "CAA"] == ('0 issue "a.example"', '0 iodef "mailto:c@example.jp"')

@@ -50,11 +50,18 @@ def test_what_must_never_pass(outbound: str) -> None:
         ("hub", "tcp", 25),
         ("internet", "udp", 53),
         ("internet", "tcp", 53),
-        ("internet", "tcp", 80),
         ("internet", "tcp", 443),
     }
     assert {source for source, *_, port in table if port == 22} == {"shell"}
     assert not any({source, to} == {"relay", "branches"} for source, to, *_ in table)
+
+
+def test_packages_need_no_plain_http() -> None:
+    tables = [*(environment_firewall(mode, SUPERNET) for mode in MODES)]
+    for firewall in (*tables, branch_firewall(IPv4Address("10.1.11.5"))):
+        out = {row[3] for row in opened(firewall) if row[1] == "internet"}
+        assert 443 in out
+        assert 80 not in out
 
 
 def test_a_legacy_server_reaches_the_hub_only_from_a_private_address() -> None:

@@ -78,7 +78,10 @@ def test_every_address_is_listed_once_and_in_order() -> None:
             "must not lead back to itself, got x@example.jp → x@example.jp",
         ),
         (environment(aliases=ROLES | {"a@example.jp": ["b@example.jp"]}), "a user's address too"),
-        (environment(aliases=ROLES | {"x@example.jp": []}), "got none for x@example.jp"),
+        (
+            environment(aliases=ROLES | {"x@example.jp": []}),
+            "aliases.x@example.jp: must have a member, got none",
+        ),
         (environment(aliases=ROLES | {"x@example.jp": ["q@example.jp"]}), "must name users or"),
         (environment(aliases={}), "must hold postmaster@example.jp"),
         (environment(open_aliases=["x@example.jp"]), "must name an alias of this file"),
@@ -200,6 +203,22 @@ def test_an_alias_of_the_environment_s_may_lead_outside() -> None:
         "me+work@mail.example.com",
         "x@news.example.jp",
     )
+
+
+def test_every_wrong_address_is_told_with_its_place() -> None:
+    raw = environment(
+        reserved=["x", "y@example.jp", "Z"],
+        aliases=ROLES | {"B1@example.jp": ["X", "a@example.jp", "Y"], "n@example.jp": []},
+    )
+    _, found = read_people(raw, DOMAINS, path="p", branch=False)
+    assert [problem.partition(": must")[0] for problem in found] == [
+        "p.aliases.B1@example.jp",
+        "p.aliases.B1@example.jp[0]",
+        "p.aliases.B1@example.jp[2]",
+        "p.aliases.n@example.jp",
+        "p.reserved[0]",
+        "p.reserved[2]",
+    ]
 
 
 @pytest.mark.parametrize(

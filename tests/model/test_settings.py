@@ -67,15 +67,15 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
         ({"network": "10.1.0.1/16"}, "has host bits set"),
         (
             {"senders_outside": ["192.168.7.0/24"]},
-            "environment.senders_outside: must be no private address space",
+            "environment.senders_outside[0]: must be no private address space",
         ),
         (
             {"senders_outside": ["8.0.0.0/8"]},
-            "environment.senders_outside: must be between /24 and /32, got /8",
+            "environment.senders_outside[0]: must be between /24 and /32, got /8",
         ),
         (
             {"blocklists": ["zen.spamhaus.org"]},
-            "environment.blocklists: must be a DNS list and the answers that count",
+            "environment.blocklists[0]: must be a DNS list and the answers that count",
         ),
         ({"network": 5.5}, "environment.network: must be an IPv4 network"),
         (
@@ -83,11 +83,36 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
             "environment.branches: must not overlap the network 10.1.0.0/16, got 10.0.0.0/8",
         ),
         ({"domains": []}, "environment.domains: must be between 1 and 100, got 0"),
-        ({"domains": ["jp"]}, "environment.domains: must be a domain name in lower case"),
+        ({"domains": ["jp"]}, "environment.domains[0]: must be a domain name in lower case"),
         ({"domains": ["example.jp", "example.jp"]}, "must name each once, got example.jp twice"),
         ({"relays": [{"host": "mx.example.net"}]}, "environment.relays[0].host: must be a host of"),
         ({"hub": {"host": "dmz-ms.example.jp"}}, "environment.hub.host: must be a name of its own"),
         ({"hub": {"host": "example.co.jp"}}, "environment.hub.host: must not be a mail domain"),
+        (
+            {"hub": {"host": "dmz-ms.example.co.jp"}},
+            "environment.hub.host: must have a first label of its own, got 'dmz-ms' again in "
+            "'dmz-ms.example.co.jp'",
+        ),
+        (
+            {"relays": [{"host": "a.x.example.jp"}, {"host": "a.y.example.jp"}]},
+            "environment.relays[1].host: must have a first label of its own, got 'a' again",
+        ),
+        (
+            {"hub": {"host": f"{'a' * 35}.example.jp"}},
+            "environment.hub.host: must have a first label of at most 34 characters, got 35 in",
+        ),
+        (
+            {"relays": [{"host": "nat-a.example.jp"}]},
+            "environment.relays[0].host: must not begin with nat-a, a NAT gateway's name",
+        ),
+        (
+            {"relays": [{"host": "a.example.jp", "place": 12}]},
+            "environment.relays[0].place: must be between 1 and 11 of its subnet's places, got 12",
+        ),
+        (
+            {"relays": [{"host": "a.example.jp", "place": 2}, {"host": "b.example.jp"}]},
+            "environment.relays[1].place: must be a place of its own, got 2 again",
+        ),
         (
             {"outbound": "both"},
             "environment.outbound: must be relay or direct or smarthost, got 'both'",
@@ -134,7 +159,7 @@ def test_a_wrong_value_is_named_with_its_path_and_bound(
         ({"dns": {"hosted_zones": {"a.test": "Z1"}}}, "hosted_zones: must name domains of example"),
         (
             {"dns": {"texts": {"example.jp": ["\u00e9"]}}},
-            "texts.example.jp: must be 1 to 4000 print",
+            "texts.example.jp[0]: must be 1 to 4000 print",
         ),
         ({"dns": {"texts": {"example.jp": ["v=spf1 ~all"]}}}, "must hold no SPF policy"),
         ({"dns": {"dkim": {"A": "v=DKIM1; p=AA=="}}}, "dns.dkim.A: must be a DKIM selector"),
@@ -142,8 +167,14 @@ def test_a_wrong_value_is_named_with_its_path_and_bound(
         ({"dns": {"dmarc": {"policy": "no"}}}, "dns.dmarc.policy: must be none or quarantine or"),
         ({"dns": {"dmarc": {"reports": "x"}}}, "dns.dmarc.reports: must be an address"),
         ({"dns": {"mta_sts": False}}, "dns.mta_sts: must be testing or enforce or none, got False"),
-        ({"dns": {"caa": {"issuers": ["?"]}}}, "dns.caa.issuers: must be a certificate authority"),
-        ({"dns": {"spf_includes": ["a b"]}}, "dns.spf_includes: must be a domain name that holds"),
+        (
+            {"dns": {"caa": {"issuers": ["?"]}}},
+            "dns.caa.issuers[0]: must be a certificate authority",
+        ),
+        (
+            {"dns": {"spf_includes": ["a b"]}},
+            "dns.spf_includes[0]: must be a domain name that holds",
+        ),
         (
             {"dns": {"spf_includes": [f"{'a' * 60}{i}.example.net" for i in range(8)]}},
             "dns.spf_includes: must be at most 330 characters in all, got 656",
@@ -160,7 +191,7 @@ def test_a_wrong_value_is_named_with_its_path_and_bound(
             {"relays": [{"host": "mx.example.jp", "tlsa": ["ab" * 32]}]},
             "environment.relays[0].tlsa: must be empty without environment.dns.dnssec",
         ),
-        ({"relays": [{"host": "mx.example.jp", "tlsa": ["x"]}]}, "tlsa: must be the SHA-256"),
+        ({"relays": [{"host": "mx.example.jp", "tlsa": ["x"]}]}, "tlsa[0]: must be the SHA-256"),
         ({"alias_domains": {"a.test": "b.test"}}, "alias_domains.a.test: must be one of example"),
         (
             {"alias_domains": {"example.jp": "example.co.jp"}},
@@ -190,7 +221,7 @@ def test_all_problems_come_at_once(dev: dict[str, Any]) -> None:
     _, problems = read_environment(wrong)
     assert [problem.partition(":")[0] for problem in problems] == [
         "environment.relayy",
-        "environment.domains",
+        "environment.domains[0]",
         "environment.hub",
         "environment.image",
         "environment.branches",
@@ -207,8 +238,54 @@ def test_a_branch_names_its_problems(osaka: dict[str, Any]) -> None:
 
 
 def test_a_stack_is_an_environment_a_branch_or_an_office() -> None:
-    assert check_kind("branch") == "branch"
+    assert check_kind("branch", ["branch", "kind"]) == "branch"
     with pytest.raises(
         SettingsError, match="kind: must be environment, branch or office, got 'hub'"
     ):
-        check_kind("hub")
+        check_kind("hub", [])
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "sentences"),
+    [
+        ("branch", ["kind", "brunch"], ["gatepost:brunch: unknown key; did you mean branch?"]),
+        (
+            "branch",
+            ["kind", "branch", "environment"],
+            ["gatepost:environment: unknown key; known here: branch, kind"],
+        ),
+        (
+            None,
+            ["kid", "office"],
+            [
+                "kind: must be environment, branch or office, got None",
+                "gatepost:kid: unknown key; did you mean kind?",
+            ],
+        ),
+    ],
+)
+def test_a_stray_section_of_a_stack_file_is_refused(
+    kind: str | None, keys: list[str], sentences: list[str]
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_kind(kind, keys)
+    assert caught.value.problems == sentences
+
+
+def test_every_wrong_item_of_a_list_is_told_with_its_place(dev: dict[str, Any]) -> None:
+    changes = {
+        "domains": ["BAD1", "example.jp", "BAD2"],
+        "senders_outside": ["192.168.7.0/24", "x", "198.51.100.0/24", "198.51.100.0/24"],
+        "alias_domains": {"A": "B"},
+    }
+    _, problems = read_environment(dev | changes)
+    assert [problem.partition(": must")[0] for problem in problems] == [
+        "environment.domains[0]",
+        "environment.domains[2]",
+        "environment.alias_domains.A",
+        "environment.alias_domains.A",
+        "environment.senders_outside[0]",
+        "environment.senders_outside[1]",
+        "environment.senders_outside",
+    ]
+    assert problems[-1].endswith("must name each once, got 198.51.100.0/24 twice")

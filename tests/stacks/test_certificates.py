@@ -98,3 +98,13 @@ def test_rights_that_no_role_can_have_are_refused_at_preview(dev: dict[str, Any]
     settings = dev | {"alias_domains": dict.fromkeys(more, "example.jp")}
     with pytest.raises(SettingsError, match=r"must be at most 9216 characters, got \d+"):
         run(lambda: environment.build("dev", settings), preview=True)
+
+
+def test_the_dns_tells_of_a_policy_once_that_is_in_the_bucket(dev: dict[str, Any]) -> None:
+    records = {
+        record.inputs["name"]: record.dependencies
+        for record in build(dev).of("route53/record:Record")
+        if record.inputs["type"] == "TXT"
+    }
+    told = {name for name, after in records.items() if "gatepost-dev-people-policy" in after}
+    assert told == {"_mta-sts.example.jp", "_mta-sts.example.co.jp"}

@@ -39,7 +39,7 @@ def test_the_demonstration_s_files_claim_nothing_twice(
     dev: dict[str, Any], osaka: dict[str, Any], folder: Path
 ) -> None:
     assert problems(osaka) == []
-    load_environment(dev, "dev")
+    load_environment("dev", dev)
 
 
 def test_the_preview_of_a_branch_names_both_files_and_the_address(
@@ -76,7 +76,7 @@ def test_a_mailbox_may_move(
     held = "- {address: goro@example.jp, hold: true}"
     file.write_text(file.read_text().replace("- goro@example.jp", held))
     assert problems(osaka) == []
-    load_environment(dev, "dev")
+    load_environment("dev", dev)
 
 
 def test_another_branch_is_seen_and_another_environment_s_is_not(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_a_role_reads_its_part_of_the_directory_and_nothing_else(
     bucket = "arn:aws:s3:::gatepost-dev-directory-123456789012-us-east-1"
     for name, role, own, lists, reads in (
         ("gatepost-dev-dmz-ms", "relay", "dmz-ms", ["addresses/"], ["keys/environment/ms.json"]),
-        ("gatepost-dev-ms", "hub", "ms", ["people/", "keys/"], []),
+        ("gatepost-dev-ms", "hub", "ms", ["people/", "addresses/", "keys/"], []),
     ):
         grant = built[0].one("iam/rolePolicy:RolePolicy", f"{name}-directory")
         policy = json.loads(grant.inputs["policy"])
@@ -285,6 +286,41 @@ def test_wrong_settings_and_people_are_told_at_once_before_any_resource(
         assert part in text
     with pytest.raises(SettingsError, match=r"people: must be a YAML file.*none\.yaml"):
         environment.build("dev", dev | {"people": "none.yaml"})
+
+
+def test_nobody_is_lost_as_a_key_stands_twice(
+    dev: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
+    (tmp_path / "people.yaml").write_text(
+        "users: [a@example.jp]\n"
+        "aliases: {info@example.jp: [a@example.jp], info@example.jp: [b@example.jp]}\n"
+        "users:\n- {address: b@example.jp, hold: true, hold: false}\n"
+    )
+    with pytest.raises(SettingsError) as caught:
+        environment.build("dev", dev | {"people": "people.yaml"})
+    assert [text for text in caught.value.problems if "again" in text] == [
+        "people.yaml: line 3: must have each key once, got 'users' again",
+        "people.yaml: line 2: must have each key once, got 'info@example.jp' again",
+        "people.yaml: line 4: must have each key once, got 'hold' again",
+    ]
+    assert any("must hold postmaster@example.jp" in text for text in caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("stack", "sentence"),
+    [
+        ("Dev", "stack: must be 1 to 20 of a-z, 0-9 and -, beginning with a letter, got 'Dev'"),
+        ("seventeen-letters", "stack: must be at most 16 characters in ap-northeast-1, got 17"),
+    ],
+)
+def test_a_stack_s_name_must_fit_into_the_names_of_its_resources(
+    dev: dict[str, Any], stack: str, sentence: str
+) -> None:
+    raw = dev | {"region": "ap-northeast-1", "zones": ["ap-northeast-1a"]}
+    with pytest.raises(SettingsError) as caught:
+        environment.build(stack, raw)
+    assert caught.value.problems[0].startswith(sentence)
 
 
 def test_a_legacy_server_is_the_hub_s_to_know(dev: dict[str, Any]) -> None:

@@ -138,6 +138,35 @@ def test_one_sentence_says_what_waits_and_what_to_do(dev: dict[str, Any]) -> Non
         assert part in said
     assert "environment.delegated to true" in said
     assert names.waiting(replace(waits, delegated=True)) == ""
+    by_smarthost = names.waiting(replace(waits, outbound="smarthost"))
+    assert "the reverse names of dmz-ms.example.jp; certificates" in by_smarthost
+
+
+@pytest.mark.parametrize(
+    ("changes", "exit"),
+    [
+        ({}, "dmz-ms"),
+        ({"outbound": "direct"}, "out"),
+        ({"dns": {"also_leaves_by": ["direct"]}}, "out"),
+    ],
+)
+def test_the_hub_sends_once_its_exit_has_its_names(
+    dev: dict[str, Any], changes: dict[str, Any], exit: str
+) -> None:
+    recorder, outputs = build(dev | changes)
+    assert f"{exit}.example.jp" in outputs["exits"]
+    label = "nat" if exit == "out" else exit
+    wanted = {f"gatepost-dev-{label}"} | {
+        f"gatepost-dev-{name}"
+        for name in (
+            f"{exit}.example.jp-A",
+            f"{exit}.example.jp-TXT",
+            "example.jp-TXT",
+            "example.co.jp-TXT",
+        )
+    }
+    assert recorder.one("ec2/eipDomainName:EipDomainName", f"gatepost-dev-{label}")
+    assert wanted <= recorder.one("ec2/instance:Instance", "gatepost-dev-ms").dependencies
 
 
 def test_signed_zones_have_one_key_that_only_route_53_may_use(dev: dict[str, Any]) -> None:
@@ -193,7 +222,7 @@ def test_a_long_text_is_written_as_several_strings(dev: dict[str, Any]) -> None:
 
 def test_an_alias_domain_takes_the_mail_of_its_mail_domain(dev: dict[str, Any]) -> None:
     raw = dev | {"alias_domains": {"example.com": "example.jp"}}
-    settings, people = load_environment(raw, "dev")
+    settings, people = load_environment("dev", raw)
     assert people.aliases["taro@example.com"] == ("taro@example.jp",)
     assert people.aliases["info@example.com"] == people.aliases["info@example.jp"]
     assert people.aliases["postmaster@example.com"] == ("taro@example.jp",)

@@ -1,9 +1,10 @@
-"""A full environment: several relays and zones, data volumes, the DMZ's ACL, quotas, turns."""
+"""A full environment: several relays and zones, data volumes, the DMZ's ACL, quotas."""
 
 from __future__ import annotations
 
 import base64
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,13 @@ import yaml
 from recording import Recorder, run
 from terms import TERMS_JSON
 
-from model import acl, addressing
+from model import acl
 from model.fields import SettingsError
 from model.settings import read_environment
 from stacks import branch, environment
 
 ROOT = Path(__file__).parents[2]
 QUOTA = "aws:servicequotas/getServiceQuota:getServiceQuota"
-INSTANCES = "aws:ec2/getInstances:getInstances"
 
 
 @pytest.fixture
@@ -74,8 +74,14 @@ def test_a_zone_and_a_relay_more_change_nothing_that_is_there(prod: dict[str, An
             assert after.resources[key].inputs == resource.inputs, key
     wider = build(prod | {"zones": zones, "relays": relays})
     for key, resource in after.resources.items():
-        if "instance:Instance" in key[0] and resource.name != "gatepost-prod-ms":
+        if "instance:Instance" in key[0]:
             assert wider.resources[key].inputs == resource.inputs, key
+    told = wider.one("s3/bucketObjectv2:BucketObjectv2", "gatepost-prod-people-people")
+    assert [relay["host"] for relay in json.loads(told.inputs["content"])["relays"]] == [
+        "mx1.example.jp",
+        "mx2.example.jp",
+        "mx3.example.jp",
+    ]
 
 
 def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(
@@ -84,8 +90,7 @@ def test_the_acl_s_rules_are_the_model_s_and_it_has_them_before_it_has_a_subnet(
     recorder = build(prod)
     rules = recorder.of("ec2/networkAclRule:NetworkAclRule")
     values, _ = read_environment(prod)
-    plan = addressing.environment_plan(values["network"], 2, [])
-    wanted = acl.dmz_acl(values["network"], values["branches"], plan.zones[0].private)
+    wanted = acl.dmz_acl("relay", values["network"], values["branches"])
     assert {
         (r.inputs["egress"], r.inputs["ruleNumber"], r.inputs["ruleAction"]) for r in rules
     } == {(rule.egress, rule.number, "allow" if rule.allow else "deny") for rule in wanted}
@@ -173,6 +178,99 @@ def test_what_others_use_counts_and_what_is_ours_does_not(prod: dict[str, Any]) 
         build(prod, **answers)
 
 
+def test_others_nat_gateways_count_zone_by_zone(prod: dict[str, Any]) -> None:
+    """Five in a zone; a zone's are found by its subnets, and our own do not count."""
+
+    def subnets(asked: dict[str, Any]) -> dict[str, Any]:
+        return {"ids": [f"{asked['filters'][0]['values'][0]}-{n}" for n in range(250)]}
+
+    def nats(asked: dict[str, Any]) -> dict[str, Any]:
+        wanted = {item["name"]: item["values"] for item in asked["filters"]}
+        assert wanted["state"] == ["available", "pending"]
+        assert len(wanted["subnet-id"]) <= 200
+        there = ["us-east-1a-0", "us-east-1b-1", "us-east-1b-2", "us-east-1b-249"]
+        ours = ["us-east-1b-1"]
+        return {
+            "ids": [
+                f"nat-{s}"
+                for s in wanted["subnet-id"]
+                if s in (ours if asked.get("tags") else there)
+            ]
+        }
+
+    answers = {
+        QUOTA: {"value": 2},
+        "aws:ec2/getSubnets:getSubnets": subnets,
+        "aws:ec2/getNatGateways:getNatGateways": nats,
+    }
+    with pytest.raises(SettingsError) as caught:
+        build(prod, **answers)
+    assert (
+        "quota NAT gateways per availability zone: must be at least 3 (this stack needs 1, others "
+        "use 2), the account has 2"
+    ) in str(caught.value)
+
+
+def test_an_image_that_does_not_run_on_its_type_is_refused_with_the_keys(
+    prod: dict[str, Any],
+) -> None:
+    """EC2 would refuse it only once the old host is gone."""
+    relays = [prod["relays"][0] | {"instance_type": "t3.small"}, prod["relays"][1]]
+    with pytest.raises(SettingsError) as caught:
+        build(prod | {"relays": relays, "hub": {"host": "ms.example.jp", "image": "ami-0badc0de"}})
+    assert caught.value.problems == [
+        "environment.relays[0].instance_type: must be an instance type of us-east-1 with the "
+        "architecture arm64, as environment.image ami-01b1eba85c1cd6a3d has, got t3.small"
+    ]
+    with pytest.raises(SettingsError) as caught:
+        build(prod, **{"aws:ec2/getAmi:getAmi": {"architecture": "x86_64"}})
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "environment.instance_type",
+        "environment.hub.instance_type",
+    ]
+
+
+def test_an_image_that_the_region_lacks_is_refused(
+    prod: dict[str, Any], osaka: dict[str, Any]
+) -> None:
+    nothing = ({}, [("", "Your query returned no results. Please change your search criteria")])
+    for stack, program in (
+        ("prod", lambda: environment.build("prod", prod)),
+        ("dev-osaka", lambda: branch.build("dev-osaka", osaka)),
+    ):
+        answers = {
+            "aws:ec2/getAmi:getAmi": nothing,
+            "aws:ssm/getParameter:getParameter": {"value": TERMS_JSON},
+        }
+        with pytest.raises(
+            SettingsError,
+            match=r"image: must be an image that this account may launch in us-east-1, got ami",
+        ):
+            run(program, stack_name=stack, answers=answers)
+    refused = ({}, [("", "UnauthorizedOperation")])
+    with pytest.raises(Exception, match="UnauthorizedOperation"):
+        build(prod, **{"aws:ec2/getAmi:getAmi": refused})
+
+
+def test_the_cost_is_the_last_thing_that_is_said(
+    prod: dict[str, Any], osaka: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    build(prod | {"delegated": False})
+    assert "waiting for delegation" in caplog.text
+    said = caplog.messages[-1].splitlines()
+    assert "noted 2026-11" in said[0]
+    assert "fixed cost a month" in said[-1]
+    answers = {
+        "aws:ssm/getParameter:getParameter": {"value": TERMS_JSON},
+        QUOTA: ({}, [("", "no")]),
+    }
+    run(lambda: branch.build("dev-osaka", osaka), answers=answers)
+    assert "Service Quotas did not answer" in caplog.text
+    # A t4g.small, an address, the three disks and their key.
+    assert caplog.messages[-1].endswith(f"{730 * (0.0168 + 0.005) + 36 * 0.08 + 1:.2f}")
+
+
 def test_defaults_hold_where_service_quotas_does_not_answer(prod: dict[str, Any]) -> None:
     refused = ({}, [("quotaCode", "AccessDeniedException")])
     four = [{"host": f"mx{i}.example.jp"} for i in range(4)]
@@ -206,29 +304,3 @@ def test_a_branch_s_way_out_is_a_setting(osaka: dict[str, Any]) -> None:
     way = recorder.one("ec2/route:Route", "gatepost-dev-osaka-servers-internet")
     assert way.inputs["natGatewayId"] == "gatepost-dev-osaka-nat-id"
     assert outputs["hosts"][0]["public_ip"] == ""
-
-
-def instances(births: dict[str, str]) -> Any:
-    """An account in which each host runs, born as told."""
-
-    def answer(asked: dict[str, Any]) -> dict[str, Any]:
-        tags = asked["instanceTags"]
-        there = births.get(tags["Name"])
-        wanted = tags.get("gatepost:birth", there)
-        return {"ids": ["i-1"] if there and there == wanted else []}
-
-    return answer
-
-
-def test_of_two_relays_out_of_date_one_waits_for_the_next_up(prod: dict[str, Any]) -> None:
-    old = {"mx1.example.jp": "old", "mx2.example.jp": "old", "ms.example.jp": "old"}
-    first = build(prod, **{INSTANCES: instances(old)})
-    ignored = {
-        name: first.one("ec2/instance:Instance", f"gatepost-prod-{name}").ignore_changes
-        for name in ("mx1", "mx2", "ms")
-    }
-    assert ignored["mx1"] == ignored["ms"] == []
-    assert ignored["mx2"] == ["ami", "instanceType", "tags", "userDataBase64"]
-    new = first.one("ec2/instance:Instance", "gatepost-prod-mx1").inputs["tags"]["gatepost:birth"]
-    then = build(prod, **{INSTANCES: instances(old | {"mx1.example.jp": new})})
-    assert then.one("ec2/instance:Instance", "gatepost-prod-mx2").ignore_changes == []

@@ -23,35 +23,49 @@ OTHER = Settings(host="mx2.example.jp", zone="Z1", lock=NAME, lineages=LINEAGES)
 
 
 class Route53:
-    """One record set, changed as Route 53 does: the whole batch or nothing."""
+    """One name's record sets, changed as Route 53 does: the whole batch or nothing."""
 
-    def __init__(self) -> None:
-        self.value = ""
+    def __init__(self, *standing: dict[str, Any]) -> None:
+        self.records = list(standing)
         self.denied = False
         self.changes: list[str] = []
+
+    @property
+    def value(self) -> str:
+        """What stands in the lock; empty if nobody holds it."""
+        return "".join(value["Value"] for r in self.records for value in r["ResourceRecords"])
+
+    @value.setter
+    def value(self, value: str) -> None:
+        self.records = [record_set(value)]
 
     def change_resource_record_sets(self, HostedZoneId: str, ChangeBatch: Any) -> None:
         assert HostedZoneId == "Z1"
         if self.denied:
             raise ClientError({"Error": {"Code": "AccessDenied"}}, "ChangeResourceRecordSets")
-        value = self.value
+        records, actions = list(self.records), []
         for item in ChangeBatch["Changes"]:
-            record = item["ResourceRecordSet"]
-            assert (record["Name"], record["Type"]) == (NAME, "TXT")
-            wanted = record["ResourceRecords"][0]["Value"]
-            if value != ("" if item["Action"] == "CREATE" else wanted):
+            record = item["ResourceRecordSet"] | {"Name": f"{NAME}."}
+            assert (item["ResourceRecordSet"]["Name"].rstrip("."), record["Type"]) == (NAME, "TXT")
+            if records if item["Action"] == "CREATE" else record not in records:
                 error = {"Error": {"Code": "InvalidChangeBatch", "Message": item["Action"]}}
                 raise ClientError(error, "ChangeResourceRecordSets")
-            value = wanted if item["Action"] == "CREATE" else ""
-            self.changes.append(item["Action"])
-        self.value = value
+            (records.append if item["Action"] == "CREATE" else records.remove)(record)
+            actions.append(item["Action"])
+        self.records = records
+        self.changes += actions
 
     def list_resource_record_sets(self, **asked: str) -> dict[str, Any]:
-        assert asked["StartRecordName"] == NAME
-        # What follows in the zone is listed if the name itself is not there.
-        later = {"Name": "b.example.jp.", "Type": "TXT", "ResourceRecords": [{"Value": '"x 1"'}]}
-        mine = {"Name": f"{NAME}.", "Type": "TXT", "ResourceRecords": [{"Value": self.value}]}
-        return {"ResourceRecordSets": [mine if self.value else later]}
+        assert (asked["StartRecordName"], asked["StartRecordType"]) == (NAME, "TXT")
+        # What follows in the zone is listed, too.
+        later = record_set('"x 1"') | {"Name": "b.example.jp."}
+        return {"ResourceRecordSets": [*self.records, later]}
+
+
+def record_set(*values: str, **more: Any) -> dict[str, Any]:
+    """The lock as Route 53 lists it."""
+    found = {"Name": f"{NAME}.", "Type": "TXT", "TTL": program.LOCK_TTL}
+    return found | {"ResourceRecords": [{"Value": value} for value in values]} | more
 
 
 @pytest.fixture
@@ -98,9 +112,40 @@ def test_of_two_that_break_a_lock_one_has_it(clock: dict[str, float]) -> None:
     route53 = Route53()
     route53.value = f'"mx3.example.jp {int(clock["now"]) - 1}"'
     held = Lock(route53, ONE)
+    stale = record_set(route53.value)
     assert held._take()
-    stale = f'"mx3.example.jp {int(clock["now"]) - 1}"'
-    assert not Lock(route53, OTHER)._change(("DELETE", stale), ("CREATE", '"mx2.example.jp 1"'))
+    other = record_set('"mx2.example.jp 1"')
+    assert not Lock(route53, OTHER)._change(("DELETE", stale), ("CREATE", other))
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        [record_set('""')],
+        [record_set('"nonsense"')],
+        [record_set('"mx1.example.jp nan"')],
+        [record_set('"mx1.example.jp 4000000000"')],
+        [record_set('"mx1.example.jp 1" "800000100"')],
+        [record_set('"mx1.example.jp 1800000100"', '"mx1.example.jp 1800000200"')],
+        [record_set('"nonsense"', TTL=86400)],
+        [record_set(f'"{word}"', SetIdentifier=word, Weight=1) for word in ("one", "two")],
+    ],
+)
+def test_what_no_relay_would_have_written_holds_nobody_up(
+    clock: dict[str, float], standing: list[dict[str, Any]]
+) -> None:
+    route53 = Route53(*standing)
+    with Lock(route53, OTHER).held():
+        assert route53.value.startswith('"mx2.example.jp ')
+    assert clock["now"] == 1_800_000_000.0
+    assert route53.records == []
+
+
+def test_a_clock_may_be_a_little_ahead(clock: dict[str, float]) -> None:
+    route53 = Route53()
+    route53.value = f'"mx1.example.jp {int(clock["now"]) + program.LOCK_LIFETIME + 30}"'
+    with pytest.raises(Trouble), Lock(route53, OTHER).held():
+        raise AssertionError("it is held by a relay")
 
 
 def test_a_lock_that_was_taken_over_is_told(
@@ -215,6 +260,19 @@ def test_an_alarm_stands_until_a_renewal_goes_well(
     (machine / "refuses").unlink()
     assert program.main(["renew"]) == 0
     assert not alarm.exists()
+
+
+def test_trouble_that_nobody_thought_of_is_an_alarm_too(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatepost_alarms, "FOLDER", machine / "alarms")
+    monkeypatch.setattr(program, "SETTINGS", machine / "certificates.json")
+    program.SETTINGS.write_text('{"host": "mx1.example.jp"}')
+    with pytest.raises(TypeError):
+        program.main(["renew"])
+    alarm = (machine / "alarms" / "certificates").read_text()
+    assert alarm.startswith("TypeError: ")
+    assert "missing" in alarm
 
 
 def test_without_the_lock_the_own_name_is_renewed_all_the_same(machine: Path) -> None:

@@ -23,7 +23,7 @@ from directories import (
     tables,
     texts,
 )
-from hostile import ADDRESSES, ADDRESSES_KEY, HOME, JIRO, OSAKA, PEOPLE, TEXT
+from hostile import ADDRESSES, ADDRESSES_KEY, HOME, JIRO, OSAKA, PEOPLE, TEXT, osaka
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +44,11 @@ def test_a_malformed_or_hostile_object_is_refused(state: str) -> None:
 def test_an_object_that_is_right_is_taken() -> None:
     for key, text in {**HOME, **OSAKA}.items():
         assert parse(key, text.encode(), HUB) == json.loads(text)
+
+
+def test_a_hub_takes_no_branch_for_a_relay() -> None:
+    with pytest.raises(Refused, match="host: must be the branch's own, got dmz-ms"):
+        parse(OSAKA_KEY, osaka(host="dmz-ms.example.jp"), HUB)
 
 
 def led(member: Any, owner: str = "environment") -> tuple[str, bytes]:
@@ -147,6 +152,46 @@ def test_a_relay_checks_what_it_reads(state: str) -> None:
 def test_the_environment_s_part_comes_with_the_hub_s_address() -> None:
     with pytest.raises(Refused, match=f"must be the hub's {HUB_ADDRESS}"):
         parse(HOME_KEY, altered(HOME[HOME_KEY], address="192.168.0.9"), HUB)
+
+
+MX1, MX2 = (
+    {"host": "mx1.example.jp", "address": "10.1.1.4"},
+    {"host": "mx2.example.jp", "address": "10.1.2.5"},
+)
+NO_RELAYS: dict[str, tuple[Any, str]] = {
+    "none": ([], "must be a list of 1 to 4"),
+    "five": ([MX1] * 5, "must be a list of 1 to 4"),
+    "a mapping": ({"mx1.example.jp": "10.1.1.4"}, "must be a list"),
+    "names": (["mx1.example.jp"], "must each have host and address"),
+    "no address": ([{"host": "mx1.example.jp"}], "must each have host and address"),
+    "a port": ([MX1 | {"port": 25}], "must each have host and address"),
+    "no host name": ([MX1 | {"host": "mx1"}], "must be host names"),
+    "a table's line": ([MX1 | {"host": "mx1.example.jp\nx"}], "must be host names"),
+    "a number": ([MX1 | {"address": 167837956}], "must be within 10.1.0.0/16"),
+    "a network": ([MX1 | {"address": "10.1.1.0/24"}], "must be within 10.1.0.0/16"),
+    "a name": ([MX1 | {"address": "mx1.example.jp"}], "must be within 10.1.0.0/16"),
+    "two next hops": ([MX1 | {"address": "10.1.1.4], [192.0.2.1"}], "must be within 10.1.0.0/16"),
+    "the Internet": ([MX1, MX2 | {"address": "192.0.2.1"}], "must be within 10.1.0.0/16"),
+    "a branch": ([MX1 | {"address": "192.168.10.5"}], "must be within 10.1.0.0/16"),
+    "the hub's address": ([MX1 | {"address": HUB_ADDRESS}], "must differ from each other"),
+    "the hub's name": ([MX1 | {"host": "ms.example.jp"}], "must differ from each other"),
+    "one twice": ([MX1, MX1], "must differ from each other"),
+    "one address twice": ([MX1, MX2 | {"address": "10.1.1.4"}], "must differ from each other"),
+    "one key twice": ([MX1, MX2 | {"host": "mx1.example.co.jp"}], "must differ from each other"),
+}
+
+
+@pytest.mark.parametrize("state", NO_RELAYS)
+def test_only_hosts_within_the_environment_are_relays(state: str) -> None:
+    relays, reason = NO_RELAYS[state]
+    with pytest.raises(Refused, match=f"relays: {re.escape(reason)}"):
+        parse(HOME_KEY, altered(HOME[HOME_KEY], relays=relays), HUB)
+    assert parse(HOME_KEY, altered(HOME[HOME_KEY], relays=[MX1, MX2]), HUB)["relays"] == [MX1, MX2]
+
+
+def test_relays_are_the_environment_s_to_name() -> None:
+    with pytest.raises(Refused, match=r"must have exactly its fields, differs in \['relays'\]"):
+        parse(OSAKA_KEY, osaka(relays=[MX1]), HUB)
 
 
 @given(st.binary(max_size=200))

@@ -107,6 +107,56 @@ def test_each_role_knows_its_own_peers_and_no_others(tmp_path: Path) -> None:
     }
 
 
+def relays(*hosts: str) -> dict[str, str]:
+    """The environment's people, with these relays at 10.1.1.4 and on."""
+    listed = [{"host": h, "address": f"10.1.1.{n}"} for n, h in enumerate(hosts, start=4)]
+    key = "people/environment.json"
+    return HOME | {key: altered(HOME[key], relays=listed).decode()}
+
+
+def key_of_relay(host: str) -> dict[str, str]:
+    return published("environment", host)
+
+
+def test_relays_come_and_go_by_the_directory_and_one_without_a_key_is_tried_last(
+    tmp_path: Path,
+) -> None:
+    new, old = "mx1.example.jp", "dmz-ms.example.jp"
+    bucket = Bucket(relays(new, old))
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    assert tables(tmp_path)["outward"] == "relays [10.1.1.5]:10025, [10.1.1.4]:10025\n"
+    allowed = "10.1.1.4 permit_auth_destination\n10.1.1.5 permit_auth_destination\n"
+    assert tables(tmp_path)["edge"] == allowed
+    bucket.put(key_of_relay(new))
+    follower.look()
+    assert tables(tmp_path)["outward"] == "relays [10.1.1.4]:10025, [10.1.1.5]:10025\n"
+    assert "[10.1.1.4]:10025 fingerprint match=" in tables(tmp_path)["tls_policy"]
+    gone = of("keys/environment/dmz-ms.json")
+    assert gone in tables(tmp_path)["peers"]
+    bucket.put(relays(new))
+    follower.look()
+    assert tables(tmp_path)["outward"] == "relays [10.1.1.4]:10025\n"
+    assert tables(tmp_path)["edge"] == "10.1.1.4 permit_auth_destination\n"
+    assert gone not in tables(tmp_path)["peers"]
+    assert "10.1.1.5" not in "".join(tables(tmp_path).values())
+
+
+def test_there_is_a_way_out_before_there_is_something_to_serve(tmp_path: Path) -> None:
+    follower = follow(tmp_path, Bucket(HOME, OSAKA), HUB, keys={})
+    follower.look()
+    assert follower.store.ready.exists()
+    assert tables(tmp_path)["outward"] == "relays [10.1.1.4]:10025\n"
+
+
+def test_where_nothing_leaves_by_the_relays_they_are_no_next_hops(tmp_path: Path) -> None:
+    follow(tmp_path, Bucket(HOME, OSAKA), replace(HUB, relay_port=0)).look()
+    found = tables(tmp_path)
+    assert "outward" not in found
+    assert found["tls_policy"] == f"[192.168.10.5] fingerprint match={of(OSAKA_KEY)}\n"
+    assert of("keys/environment/dmz-ms.json") in found["peers"]
+
+
 @CONFIGS
 def test_a_peer_without_a_key_is_not_trusted_and_looked_for_in_a_hurry(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -251,3 +301,19 @@ def test_an_office_s_key_comes_by_its_settings(tmp_path: Path) -> None:
     }
     follow(tmp_path, bucket, replace(HUB, peers={}), keys=given).look()
     assert tables(tmp_path)["branch_certs"] == f"{of(HUB_KEY)} branches/nagoya\n"
+
+
+def test_a_branch_that_comes_back_with_its_key_is_known_again(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    before = tables(tmp_path)
+    assert of(OSAKA_KEY) in before["branch_certs"]
+    for key in OSAKA:
+        del bucket.objects[key]
+    follower.look()
+    assert of(OSAKA_KEY) not in tables(tmp_path)["branch_certs"]
+    bucket.put(OSAKA)
+    for _ in range(2):
+        follower.look()
+    assert tables(tmp_path) == before

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from rendered import RELAYS, VOLUMES, directory, hosts, master, parameters, services
+from rendered import VOLUMES, directory, hosts, master, parameters, services
 
 from model import mail
 from model.fields import SettingsError
@@ -41,6 +41,15 @@ def test_no_domain_is_local_and_no_map_is_berkeley_db(settings: Environment, rol
     assert not re.search(r"\b(hash|btree):[^ ]", re.sub("(?m)^#.*", "", text))
 
 
+def test_where_tls_is_a_must_it_is_no_older_one(settings: Environment) -> None:
+    for host in hosts(settings).values():
+        found = parameters(render.main_cf(host))
+        for side in ("smtp", "smtpd"):
+            assert found[f"{side}_tls_protocols"] == ">=TLSv1.2"
+            # Postfix's own value is >=TLSv1 (postconf(5)).
+            assert found[f"{side}_tls_mandatory_protocols"] == f"${side}_tls_protocols"
+
+
 def test_only_the_edge_says_550(settings: Environment) -> None:
     code = "unknown_relay_recipient_reject_code"
     texts = {role: parameters(render.main_cf(host)) for role, host in hosts(settings).items()}
@@ -54,11 +63,10 @@ def test_only_the_edge_says_550(settings: Environment) -> None:
 @pytest.mark.parametrize("outbound", ["relay", "direct"])
 def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
     settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
-    host = mail.hub(settings, RELAYS)
+    host = mail.hub(settings)
     assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
         "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
-        "check_client_access inline:{ {10.1.1.4 = permit_auth_destination} "
-        "{10.1.2.5 = permit_auth_destination} }, check_recipient_access cdb:$tables/refused"
+        "check_client_access cdb:$tables/edge, check_recipient_access cdb:$tables/refused"
     )
 
 
@@ -82,6 +90,11 @@ def test_each_hop_takes_more_than_any_hop_before_it(settings: Environment) -> No
             if name.endswith(" smtpd") and "message_size_limit" in options:
                 cleanup = role[f"{options['cleanup_service_name']} cleanup"]
                 assert limit(cleanup) == limit(options)
+
+
+@pytest.mark.parametrize("role", ["relay", "hub", "branch"])
+def test_no_host_waits_long_for_one_that_is_silent(settings: Environment, role: str) -> None:
+    assert parameters(render.main_cf(hosts(settings)[role]))["smtp_connect_timeout"] == "10s"
 
 
 def test_the_relay_trusts_one_address_at_its_inside_service_only(settings: Environment) -> None:
@@ -114,7 +127,8 @@ def test_hosts_of_our_own_are_never_trusted_below_a_known_key(
         assert "smtp_tls_chain_files" not in found
         inward = {nexthop for nexthops in host.peers.values() for nexthop in nexthops}
         by_own = found.get("default_transport") == "relay"
-        assert by_own is (bool(host.outside) and set(host.outside) <= inward), role
+        by_peer = bool(host.outside) and set(host.outside) <= inward
+        assert by_own is (by_peer or host.by_relays), role
         if role != "relay":
             assert found["smtpd_client_restrictions"] == (
                 "permit_mynetworks, check_ccert_access cdb:$tables/peers, unproven"
@@ -130,13 +144,19 @@ def test_only_branches_may_send_to_anywhere_by_the_hub(settings: Environment) ->
 
 
 def test_servers_to_migrate_from_are_known_by_address(dev: dict[str, Any]) -> None:
-    old = {"legacy": [{"name": "old", "address": "10.9.0.5"}]}
+    addresses = {"old": "10.9.0.5", "hosted": "203.0.113.9"}
+    old = {"legacy": [{"name": name, "address": each} for name, each in addresses.items()]}
     settings = Environment(**read_environment(dev | old)[0])
-    hub = mail.hub(settings, RELAYS)
-    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5"
+    hub = mail.hub(settings)
+    # Who comes from the Internet does not come to the hub.
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5/32"
     way = services(render.postfix_files(hub)["master.cf"])["legacy smtp"]
     assert way["smtp_tls_security_level"] == "may"
     assert "smtp_tls_chain_files" not in way
+    hosted = Environment(**read_environment(dev | {"legacy": old["legacy"][1:]})[0])
+    hub = mail.hub(hosted)
+    assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8"
+    assert "legacy smtp" in services(render.postfix_files(hub)["master.cf"])
 
 
 def test_the_synchroniser_is_told_its_peers(settings: Environment) -> None:
@@ -145,13 +165,13 @@ def test_the_synchroniser_is_told_its_peers(settings: Environment) -> None:
         document = yaml.safe_load(render.cloud_config(host, directory(role), VOLUMES))
         files = {file["path"]: file["content"] for file in document["write_files"]}
         config = Config(**json.loads(files[render.SETTINGS]))
-        told[role] = (config.host, config.peers, config.hands_over)
+        told[role] = (config.host, config.peers, config.hands_over, config.relay_port)
+        assert config.network == ("10.1.0.0/16" if role == "hub" else "")
     hub = {"ms.example.jp": ["[10.1.11.5]"]}
-    relays = {"a.example.jp": ["[10.1.1.4]:10025"], "b.example.jp": ["[10.1.2.5]:10025"]}
     assert told == {
-        "relay": ("dmz-ms.example.jp", hub, False),
-        "hub": ("ms.example.jp", relays, True),
-        "branch": ("ms2.example.jp", hub, True),
+        "relay": ("dmz-ms.example.jp", hub, False, 0),
+        "hub": ("ms.example.jp", {}, True, 10025),
+        "branch": ("ms2.example.jp", hub, True, 0),
     }
 
 
@@ -184,7 +204,7 @@ def test_the_hub_takes_the_relays_bounces_for_the_smarthost_and_defers_the_rest(
     hub = parameters(render.main_cf(hosts(smarthost(settings))["hub"]))
     assert hub["smtpd_relay_restrictions"] == (
         "permit_mynetworks, permit_tls_clientcerts, check_client_access "
-        "inline:{ {10.1.1.4 = own_bounces} {10.1.2.5 = own_bounces} }, reject_unauth_destination"
+        "pipemap:{ cdb:$tables/edge, static:own_bounces }, reject_unauth_destination"
     )
     assert hub["own_bounces"] == (
         "check_sender_access inline:{ {<> = permit} }, defer_unauth_destination"
@@ -223,15 +243,19 @@ def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environm
     assert "/etc/postfix/strangers.regexp" in software.ROLES["relay"]
 
 
-def test_named_networks_may_send_under_our_domains(settings: Environment) -> None:
-    assert "check_client_access" not in sender_rules(settings)
+@pytest.mark.parametrize("kind", ["helo", "sender"])
+def test_named_networks_may_send_under_our_names(settings: Environment, kind: str) -> None:
+    ours = f"check_{kind}_access regexp:/etc/postfix/{kind}s.regexp"
+    rules = strangers_rules(settings, kind)
+    assert rules.endswith(f", {ours}")
+    assert "check_client_access" not in rules
     shop = replace(settings, senders_outside=(IPv4Network("203.0.113.0/28"),))
-    rules = sender_rules(shop)
-    assert "check_client_access cidr:{ {203.0.113.0/28 permit} }, check_sender_access" in rules
+    named = f", check_client_access cidr:{{ {{203.0.113.0/28 permit}} }}, {ours}"
+    assert strangers_rules(shop, kind) == rules.replace(f", {ours}", named)
 
 
-def sender_rules(settings: Environment) -> str:
-    return parameters(render.main_cf(hosts(settings)["relay"]))["smtpd_sender_restrictions"]
+def strangers_rules(settings: Environment, kind: str) -> str:
+    return parameters(render.main_cf(hosts(settings)["relay"]))[f"smtpd_{kind}_restrictions"]
 
 
 @pytest.mark.parametrize(
@@ -243,13 +267,20 @@ def sender_rules(settings: Environment) -> str:
         ("[198.51.100.1]", "helos", True),
         ("198.51.100.1", "helos", True),
         ("198.51.100.11", "helos", False),
-        ("www.example.jp", "helos", False),
+        ("www.example.jp", "helos", True),
+        ("other-relay.example.jp", "helos", True),
+        ("ms2.osaka.example.co.jp", "helos", True),
+        ("example.jp.example.net", "helos", False),
         ("fooexample.jp", "helos", False),
         ("examplexjp", "helos", False),
         ("taro@example.jp", "senders", True),
         ("taro@ms.example.jp.", "senders", True),
         ("a@[192.0.2.1]", "senders", True),
-        ("a@news.example.jp", "senders", False),
+        ("a@news.example.jp", "senders", True),
+        ("a@b.c.example.co.jp.", "senders", True),
+        ('"a@b"@c.example.jp', "senders", True),
+        ("a@fooexample.jp", "senders", False),
+        ('"a@example.jp"@example.net', "senders", False),
         ("example.jp@example.net", "senders", False),
         ("<>", "senders", False),
     ],
@@ -288,7 +319,7 @@ def test_every_cleanup_that_is_named_is_there(settings: Environment) -> None:
         assert {f"{name} cleanup" for name in named} <= set(found)
 
 
-def test_the_hub_sends_by_the_relays_inside_service(dev: dict[str, Any]) -> None:
+def test_the_hub_sends_by_the_directory_s_relays_its_own_zone_s_first(dev: dict[str, Any]) -> None:
     zones = {"zones": ["us-east-1a", "us-east-1b"]}
     relays = {
         "relays": [
@@ -298,8 +329,14 @@ def test_the_hub_sends_by_the_relays_inside_service(dev: dict[str, Any]) -> None
     }
     settings = Environment(**read_environment(dev | zones | relays)[0])
     addresses = [IPv4Address("10.1.2.4"), IPv4Address("10.1.1.5")]
-    host = mail.hub(settings, mail.own_zone_first(settings, addresses))
-    assert parameters(render.main_cf(host))["relayhost"] == ("[10.1.1.5]:10025, [10.1.2.4]:10025")
+    assert list(mail.own_zone_first(settings, addresses).items()) == [
+        ("a.example.jp", IPv4Address("10.1.1.5")),
+        ("b.example.jp", IPv4Address("10.1.2.4")),
+    ]
+    hub = parameters(render.main_cf(mail.hub(settings)))
+    way = "pipemap:{ static:relays, cdb:$tables/outward }"
+    assert hub["sender_dependent_relayhost_maps"] == way
+    assert hub["relayhost"] == "[127.0.0.1]:10025", "without the table nothing leaves"
 
 
 def test_postfix_waits_for_every_volume(settings: Environment) -> None:

@@ -13,6 +13,7 @@ from directories import (
     OSAKA_KEY,
     RELAY,
     Bucket,
+    NoQueue,
     Tables,
     alarms,
     follow,
@@ -150,16 +151,6 @@ def test_while_s3_is_away_all_stays_and_the_newest_is_taken_on_return(
     assert not tables(tmp_path).get("stale")
 
 
-def test_a_relay_is_out_of_date_until_its_first_look(tmp_path: Path) -> None:
-    bucket = Bucket(HOME)
-    follower = follow(tmp_path, bucket, RELAY)
-    follower.look()
-    follower.set_stale(True)
-    assert "DEFER_IF_REJECT" in tables(tmp_path)["stale"]
-    follower.look()
-    assert tables(tmp_path)["stale"] == ""
-
-
 def test_an_old_complaint_stays_while_s3_is_away(tmp_path: Path) -> None:
     bucket = Bucket(HOME, OSAKA)
     follower = follow(tmp_path, bucket, HUB)
@@ -237,6 +228,19 @@ def test_a_branch_that_claims_everyone_fills_no_alarm_with_it(tmp_path: Path) ->
     assert "conflict: branches/osaka: u0@example.jp belongs to environment" in found
 
 
+def test_changed_tables_have_what_waited_for_them_tried(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    queue = NoQueue(HUB)
+    follower.waiting = queue
+    for _ in range(3):
+        follower.look()
+    assert queue.settled == 1
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    follower.look()
+    assert queue.settled == 2
+
+
 def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:
     bucket = Bucket(HOME, OSAKA)
     follower = follow(tmp_path, bucket, HUB)
@@ -246,6 +250,46 @@ def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:
     bucket.objects[OSAKA_KEY] = b"{"
     follower.look()
     assert json.loads((tmp_path / "run" / "directory.json").read_text()) == state
+
+
+def figures(folder: Path) -> dict[str, int]:
+    """What Prometheus would read."""
+    lines = (folder / "run" / "directory.prom").read_text().splitlines()
+    told = [line.split() for line in lines if not line.startswith("#")]
+    assert [line for line in lines if line.startswith("# TYPE")] == [
+        f"# TYPE {name} gauge" for name, _ in told
+    ]
+    return {name.removeprefix("gatepost_directory_"): int(value) for name, value in told}
+
+
+def test_figures_tell_of_refusals_and_conflicts_and_of_s3(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(watch.time, "time", lambda: now[0])
+    nagoya = texts("branches/nagoya", users=["taro@example.jp", "goro@example.jp"])
+    bucket = Bucket(HOME, OSAKA, nagoya)
+    bucket.away = True
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    assert set(figures(tmp_path).values()) == {0}
+    bucket.away = False
+    follower.look()
+    found = figures(tmp_path)
+    assert (found["objects"], found["refused"], found["conflicts"]) == (3, 0, 1)
+    assert found["answered_timestamp_seconds"] == 1000
+    applied = found["applied_timestamp_seconds"]
+    assert applied == int((tmp_path / "state" / "ready").stat().st_mtime)
+    bucket.objects[OSAKA_KEY] = b"{"
+    bucket.put(texts("branches/nagoya", users=["goro@example.jp"]))
+    now[0] = 2000.0
+    follower.look()
+    found = figures(tmp_path)
+    assert (found["objects"], found["refused"], found["conflicts"]) == (3, 1, 0)
+    assert found["answered_timestamp_seconds"] == 2000
+    bucket.away, now[0] = True, 3000.0
+    follower.look()
+    assert figures(tmp_path) == found
 
 
 def test_tables_change_in_two_rounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

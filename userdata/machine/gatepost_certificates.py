@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -44,11 +45,17 @@ CERTBOT_LIMIT = 1200.0
 """Seconds for one lineage; the plugin alone waits up to 600 for Route 53."""
 LOCK_LIFETIME = 1800
 """Seconds after which a lock counts as left behind: more than certbot is given."""
+LOCK_SKEW = 60
+"""Seconds by which another relay's clock may be ahead."""
 LOCK_PATIENCE = 900.0
 """Seconds to wait for another relay's lock before systemd's next attempt."""
 LOCK_PAUSE = 3.0
 LOCK_TTL = 10
 """Nobody asks for it by DNS, but a record set has one."""
+
+
+RecordSet = dict[str, Any]
+"""As Route 53 lists it."""
 
 
 class Trouble(Exception):
@@ -68,7 +75,11 @@ class Settings:
 
 
 class Lock:
-    """The record `name` in a hosted zone, held by one relay at a time until it expires."""
+    """The record `name` in a hosted zone, held by one relay at a time until it expires.
+
+    Any relay may write it, so a burglar in one of them may: what no relay would have written holds
+    nobody up.
+    """
 
     def __init__(self, route53: Any, settings: Settings) -> None:
         self.route53 = route53
@@ -81,7 +92,8 @@ class Lock:
         deadline = time.monotonic() + LOCK_PATIENCE
         while not (mine := self._take()):
             if time.monotonic() > deadline:
-                raise Trouble(f"{self.name} is held by {self._read()} for {LOCK_PATIENCE:g} s")
+                held = ", ".join(_values(self._standing()))
+                raise Trouble(f"{self.name} is held by {held} for {LOCK_PATIENCE:g} s")
             time.sleep(LOCK_PAUSE)
         try:
             yield
@@ -89,43 +101,36 @@ class Lock:
             if not self._change(("DELETE", mine)):
                 print(f"{self.name}: another relay took it over from us", file=sys.stderr)
 
-    def _take(self) -> str:
-        """The value that this relay holds it by now, or empty if another one does."""
-        mine = f'"{self.holder} {int(time.time()) + LOCK_LIFETIME}"'
+    def _take(self) -> RecordSet | None:
+        """The record set that this relay holds it by now, or None if another one does."""
+        mine: RecordSet = {
+            "Name": self.name,
+            "Type": "TXT",
+            "TTL": LOCK_TTL,
+            "ResourceRecords": [{"Value": f'"{self.holder} {int(time.time()) + LOCK_LIFETIME}"'}],
+        }
         if self._change(("CREATE", mine)):
             return mine
-        theirs = self._read()
-        if not theirs or time.time() < float(theirs.strip('"').split()[-1]):
-            return ""
-        # Both in one batch: if another relay was faster, its value differs and neither happens.
-        return mine if self._change(("DELETE", theirs), ("CREATE", mine)) else ""
+        theirs = self._standing()
+        if not theirs or _holds(_values(theirs)):
+            return None
+        # In one batch: if another relay was faster, what stands differs and nothing happens.
+        broken = self._change(*(("DELETE", each) for each in theirs), ("CREATE", mine))
+        return mine if broken else None
 
-    def _read(self) -> str:
-        """The value in force, empty if nobody holds the lock."""
+    def _standing(self) -> list[RecordSet]:
+        """The record sets of the lock's name, as they are: one if a relay holds it, or none.
+
+        A DELETE must state all that a record set has; with a routing policy there may be several.
+        """
         found = self.route53.list_resource_record_sets(
-            HostedZoneId=self.zone,
-            StartRecordName=self.name,
-            StartRecordType="TXT",
-            MaxItems="1",
+            HostedZoneId=self.zone, StartRecordName=self.name, StartRecordType="TXT"
         )["ResourceRecordSets"]
-        if not found or (found[0]["Name"].rstrip("."), found[0]["Type"]) != (self.name, "TXT"):
-            return ""
-        return found[0]["ResourceRecords"][0]["Value"]
+        return [each for each in found if (each["Name"], each["Type"]) == (f"{self.name}.", "TXT")]
 
-    def _change(self, *changes: tuple[str, str]) -> bool:
+    def _change(self, *changes: tuple[str, RecordSet]) -> bool:
         """Whether Route 53 made all changes; it makes all or none."""
-        batch = [
-            {
-                "Action": action,
-                "ResourceRecordSet": {
-                    "Name": self.name,
-                    "Type": "TXT",
-                    "TTL": LOCK_TTL,
-                    "ResourceRecords": [{"Value": value}],
-                },
-            }
-            for action, value in changes
-        ]
+        batch = [{"Action": action, "ResourceRecordSet": record} for action, record in changes]
         try:
             self.route53.change_resource_record_sets(
                 HostedZoneId=self.zone, ChangeBatch={"Changes": batch}
@@ -135,6 +140,18 @@ class Lock:
                 return False
             raise
         return True
+
+
+def _values(records: list[RecordSet]) -> list[str]:
+    """All values of record sets; an alias has none."""
+    return [value["Value"] for each in records for value in each.get("ResourceRecords", ())]
+
+
+def _holds(values: list[str]) -> bool:
+    """Whether a lock with these values is one that a relay has taken, and is good still."""
+    written = re.fullmatch(r'"\S+ (\d{1,12})"', values[0]) if len(values) == 1 else None
+    now = time.time()
+    return written is not None and now <= int(written[1]) <= now + LOCK_LIFETIME + LOCK_SKEW
 
 
 def renew(settings: Settings, route53: Any, *, force: bool = False) -> list[str]:
@@ -231,9 +248,14 @@ def main(argv: list[str]) -> int:
         if problems:
             report(ALARM, "; ".join(problems))
         return int(bool(problems))
-    settings = Settings(**json.loads(SETTINGS.read_text()))
-    retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
-    problems = renew(settings, boto3.client("route53", config=retries), force=given.force)
+    try:
+        settings = Settings(**json.loads(SETTINGS.read_text()))
+        retries = Config(retries={"mode": "standard", "total_max_attempts": 5})
+        problems = renew(settings, boto3.client("route53", config=retries), force=given.force)
+    except Exception as error:
+        # Nobody has thought of it: a person must, before the certificates end.
+        report(ALARM, f"{type(error).__name__}: {error}")
+        raise
     report(ALARM, "; ".join(problems))
     return int(bool(problems))
 

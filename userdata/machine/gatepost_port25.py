@@ -95,7 +95,8 @@ def judge(hosts: Sequence[str], answers: Mapping[tuple[str, int], Answer]) -> st
         host for (host, port), a in answers.items() if port == HTTPS and a is Answer.SOMETHING
     ]
     if len(silent) < ENOUGH:
-        return f"the names of {', '.join(hosts)} do not resolve; mail waits in the queue"
+        nameless = [host for host, answer in mail.items() if answer is Answer.NO_NAME]
+        return f"the names of {', '.join(nameless)} do not resolve; mail waits in the queue"
     if not through:
         return (
             f"no network: neither {', '.join(silent)} at port 25 nor any host at port 443 answers; "

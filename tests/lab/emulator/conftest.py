@@ -17,10 +17,15 @@ RAISED = {name: 100 for name in DEFAULTS if not name.startswith("rules_per_")}
 
 
 @pytest.fixture(scope="session")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     folder = tmp_path_factory.mktemp("emulator")
     with Emulator(folder, images=((IMAGE, "arm64"),), quotas=RAISED) as emulator:
-        yield emulator.endpoint
+        yield emulator
+
+
+@pytest.fixture(scope="session")
+def endpoint(emulator: Emulator) -> str:
+    return emulator.endpoint
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,26 @@ def test_tags_are_those_of_the_resources_asked_for(ec2: Any) -> None:
     assert found == [one]
 
 
+def test_nat_gateways_are_filtered(ec2: Any) -> None:
+    vpc = make_vpc(ec2, "10.14.0.0/16")
+    internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc)
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.14.1.0/24")["Subnet"]["SubnetId"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    tags = [{"ResourceType": "natgateway", "Tags": [{"Key": "Name", "Value": "one"}]}]
+    made = ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address, TagSpecifications=tags)[
+        "NatGateway"
+    ]["NatGatewayId"]
+    inside = {"Name": "subnet-id", "Values": [subnet]}
+
+    def look(*filters: dict[str, Any]) -> list[str]:
+        found = ec2.describe_nat_gateways(Filters=[inside, *filters])["NatGateways"]
+        return [gateway["NatGatewayId"] for gateway in found]
+
+    assert look() == look(*named("one")) == [made]
+    assert look(*named("other")) == look({"Name": "state", "Values": ["pending"]}) == []
+
+
 def test_peerings_are_filtered(ec2: Any) -> None:
     centre = make_vpc(ec2, "10.11.0.0/16")
     made = {}

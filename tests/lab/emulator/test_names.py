@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from emulated import Emulator
 
+from lab.faults import SOUND, Faults
 from tests.lab.emulator.steps import allocate, refused
 
 
@@ -199,6 +201,24 @@ def test_a_reverse_name_must_resolve_from_the_internet(
     with refused("InvalidParameterValue"):
         ec2.modify_address_attribute(**request)
     upsert(route53, zones["above.test"], "below.above.test", "NS", "ns-2048.awsdns-64.com.")
+    ec2.modify_address_attribute(**request)
+    ec2.reset_address_attribute(AllocationId=address["AllocationId"], Attribute="domain-name")
+    ec2.release_address(AllocationId=address["AllocationId"])
+
+
+def test_while_the_registrar_delegates_nothing_no_reverse_name_is_taken(
+    ec2: Any, client: Callable[[str], Any], emulator: Emulator
+) -> None:
+    address, route53 = allocate(ec2), client("route53")
+    request = {"AllocationId": address["AllocationId"], "DomainName": "mx.new.test"}
+    zone = route53.create_hosted_zone(Name="new.test", CallerReference="new")["HostedZone"]["Id"]
+    upsert(route53, zone, "mx.new.test", "A", address["PublicIp"])
+    emulator.fault(Faults(undelegated=True))
+    try:
+        with pytest.raises(ClientError, match=r"from the Internet .*no A record"):
+            ec2.modify_address_attribute(**request)
+    finally:
+        emulator.fault(SOUND)
     ec2.modify_address_attribute(**request)
     ec2.reset_address_attribute(AllocationId=address["AllocationId"], Attribute="domain-name")
     ec2.release_address(AllocationId=address["AllocationId"])

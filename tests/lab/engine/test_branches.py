@@ -14,18 +14,14 @@ import pytest
 from emulated import Emulator
 
 from cli.main import main
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError
-from lab.engine.project import mirror
 from lab.session import cache_folder
-from lab.stackfile import image_architectures, region
+from lab.stackfile import region
 from lab.world.model import World
 from lab.world.read import read_world, to_json
 from model.directory import environment_owner, identity_object
-
-ROOT = Path(__file__).parents[3]
-QUOTAS = {"vpcs": 20, "internet_gateways": 20, "elastic_ips": 20}
-LINKS = ("peering", "transit-gateway")
+from tests.lab.engine.linked import LINKS, linked
 
 
 class Company:
@@ -73,17 +69,9 @@ class Company:
 def company(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Company]:
-    built = find_engine(cache_folder())
-    if built is None:
-        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    built = ensure_engine(cache_folder(), print)
     folder = tmp_path_factory.mktemp(request.param)
-    mirror(ROOT, folder / "project")
-    file = folder / "project" / "stacks" / "Pulumi.dev.yaml"
-    key = "  gatepost:environment:\n"
-    assert key in file.read_text()
-    file.write_text(file.read_text().replace(key, f"{key}    branch_link: {request.param}\n"))
-    images = tuple(image_architectures(folder / "project").items())
-    with Emulator(folder, images=images, quotas=QUOTAS) as emulator:
+    with linked(folder / "project", request.param) as emulator:
         made = Company(folder, emulator, folder / "project", built)
         made.engine.up("dev")
         yield made

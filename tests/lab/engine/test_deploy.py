@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab.engine import run
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError
+from lab.engine.operation import DONE_LINE
 from lab.session import cache_folder
 
 LIMIT_SECONDS = 30
@@ -186,3 +191,64 @@ assert stack != "dev", "this one fails"
     assert (tmp_path / "dev").exists()
     assert not (tmp_path / "late").exists()
     assert processes(tmp_path) == []
+
+
+class Quiet:
+    """An operation that succeeds without a line that says so by itself."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def begin(self) -> None:
+        self.begun = True
+
+    def wait_deployed(self) -> bool:
+        return False
+
+    def answer(self) -> dict[str, Any]:
+        assert self.begun, "would wait for ever"
+        return {"summary": {"create": 1}, "changes": []}
+
+
+def test_a_stack_is_begun_even_if_nobody_saw_the_one_before_deployed(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(engine=tmp_path, state=tmp_path / "state", project=project, endpoint="")
+    monkeypatch.setattr(engine, "_start", lambda *_, **__: Quiet())
+    begun: list[str] = []
+    results = engine.up_all(["dev", "late"], begins=begun.append)
+    assert [result.created for result in results] == [1, 1]
+    assert begun == ["dev", "late"]
+
+
+class Slow:
+    """Standard output that lets the other threads go on in the middle of a line."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.both = threading.Barrier(2)
+
+    def write(self, text: str) -> None:
+        self.text += text
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.both.wait(0.1)
+
+    def flush(self) -> None:
+        pass
+
+
+def test_lines_of_different_threads_are_not_mixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow()
+    monkeypatch.setattr("sys.stdout", slow)
+    threads = [threading.Thread(target=run.say, args=(line,)) for line in (DONE_LINE, "created")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(slow.text.splitlines()) == ["created", DONE_LINE]

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from lab.engine.project import ProjectError, mirror
+from lab.folder import MARK
 
 
 @pytest.fixture
@@ -35,6 +36,16 @@ def files(folder: Path) -> set[str]:
 def test_only_the_projects_own_files_are_copied(source: Path, tmp_path: Path) -> None:
     mirror(source, tmp_path / "copy")
     assert files(tmp_path / "copy") == {"__main__.py", "model/a.py", "stacks/Pulumi.dev.yaml"}
+
+
+def test_a_labs_folder_within_the_project_is_not_copied(source: Path) -> None:
+    state = source / "labs" / "second"
+    state.mkdir(parents=True)
+    (state / MARK).touch()
+    for _ in range(2):
+        mirror(source, state / "project")
+        copied = files(state / "project")
+        assert copied == {"__main__.py", "model/a.py", "stacks/Pulumi.dev.yaml"}
 
 
 def test_changes_and_deletions_follow(source: Path, tmp_path: Path) -> None:

@@ -133,7 +133,9 @@ class SmallInternet:
             aws_secret_access_key="lab",
         )
 
-    def python(self, script: str, **environment: str) -> Completed:
+    def python(
+        self, script: str, *, netns: str = HOSTS[0].namespace, **environment: str
+    ) -> Completed:
         """Python, with boto3, on a machine that knows the lab's DNS and authority, no more."""
         (self.state / "resolv.conf").write_text(f"nameserver {NAMES.address}\n")
         shell = 'mount --bind "$0" /etc/resolv.conf; exec "$@"'
@@ -142,7 +144,7 @@ class SmallInternet:
         argv += [f"AWS_CA_BUNDLE={self.state / 'authority' / 'ca.pem'}"]
         argv += [f"{name}={value}" for name, value in environment.items()]
         argv += [sys.executable, "-c", script]
-        return self.holder.run(argv, netns=HOSTS[0].namespace, check=False)
+        return self.holder.run(argv, netns=netns, check=False)
 
 
 def policy(*statements: dict[str, Any]) -> str:

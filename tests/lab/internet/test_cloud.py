@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.lab.internet.small_internet import ACCOUNT, REGION, SmallInternet, policy
+from lab.internet.plan import CLOUD
+from lab.network.names import aws_address
+from tests.lab.internet.small_internet import ACCOUNT, REGION, VPC, SmallInternet, policy
 
 BUCKET = "gatepost-config"
 READ = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/relay/*"}
@@ -62,9 +64,11 @@ def credentials(internet: SmallInternet) -> dict[str, str]:
     }
 
 
-def result(internet: SmallInternet, script: str, credentials: dict[str, str]) -> object:
+def result(
+    internet: SmallInternet, script: str, credentials: dict[str, str], **more: str
+) -> object:
     """What a Python script on a machine prints as JSON."""
-    done = internet.python(PREAMBLE + script, **credentials)
+    done = internet.python(PREAMBLE + script, **credentials, **more)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -221,3 +225,71 @@ def test_the_certificate_is_needed(internet: SmallInternet, credentials: dict[st
     distrusting = {**credentials, "AWS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt"}
     done = internet.python(PREAMBLE + get("relay/main.cf"), **distrusting)
     assert "CERTIFICATE_VERIFY_FAILED" in done.stderr
+
+
+@pytest.fixture
+def endpoint(internet: SmallInternet) -> Generator[str]:
+    """A gateway endpoint for S3, by which what is in the namespace of VPC comes; its id."""
+    ec2 = internet.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    made = ec2.create_vpc_endpoint(
+        VpcId=vpc, ServiceName=f"com.amazonaws.{REGION}.s3", VpcEndpointType="Gateway"
+    )["VpcEndpoint"]["VpcEndpointId"]
+    address, route = str(aws_address(vpc)), f"{CLOUD.address}/32 dev eth0"
+    ways = [f"addr add {address}/32 dev eth0", f"route add {route} src {address}"]
+    for way in ways:
+        assert internet.run(["ip", "-n", VPC.id, *way.split()]).returncode == 0
+    try:
+        yield made
+    finally:
+        for way in reversed(ways):
+            internet.run(["ip", "-n", VPC.id, *way.replace(" add ", " del ").split()])
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[made])
+        ec2.delete_vpc(VpcId=vpc)
+
+
+def test_what_comes_by_an_endpoint_must_be_allowed_by_its_policy_too(
+    internet: SmallInternet, credentials: dict[str, str], endpoint: str
+) -> None:
+    ec2 = internet.client("ec2")
+    everyone = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject"}
+    ours = {**everyone, "Resource": f"arn:aws:s3:::{BUCKET}/*"}
+    others = {**everyone, "Resource": "arn:aws:s3:::another/*"}
+    script = f"""
+got = attempt(s3.get_object, Bucket={BUCKET!r}, Key="relay/main.cf")
+print(json.dumps(got.get("message") or got["Body"].read().decode()))
+"""
+
+    def said(netns: str, *statements: dict[str, Any]) -> object:
+        if statements:
+            ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, PolicyDocument=policy(*statements))
+        return result(internet, script, credentials, netns=netns)
+
+    # EC2's own policy of an endpoint that is given none lets everything through.
+    assert said(VPC.id) == "relay/main.cf"
+    assert said(VPC.id, ours) == "relay/main.cf"
+    refused = str(said(VPC.id, others))
+    assert refused.endswith("because no VPC endpoint policy allows the s3:GetObject action")
+    refused = str(said(VPC.id, ours, {**ours, "Effect": "Deny"}))
+    assert refused.endswith("with an explicit deny in a VPC endpoint policy")
+    assert said("internet") == "relay/main.cf"
+    # It grants nothing.
+    hub = script.replace("relay/main.cf", "hub/main.cf")
+    ec2.modify_vpc_endpoint(VpcEndpointId=endpoint, PolicyDocument=policy(ours))
+    refused = str(result(internet, hub, credentials, netns=VPC.id))
+    assert refused.endswith("because no identity-based policy allows the s3:GetObject action")
+
+
+def test_of_two_endpoints_none_is_guessed(
+    internet: SmallInternet, credentials: dict[str, str], endpoint: str
+) -> None:
+    ec2 = internet.client("ec2")
+    [first] = ec2.describe_vpc_endpoints(VpcEndpointIds=[endpoint])["VpcEndpoints"]
+    second = ec2.create_vpc_endpoint(
+        VpcId=first["VpcId"], ServiceName=first["ServiceName"], VpcEndpointType="Gateway"
+    )["VpcEndpoint"]["VpcEndpointId"]
+    try:
+        said = result(internet, get("relay/main.cf"), credentials, netns=VPC.id)
+        assert said == "NotImplemented"
+    finally:
+        ec2.delete_vpc_endpoints(VpcEndpointIds=[second])

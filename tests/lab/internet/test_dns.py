@@ -51,6 +51,14 @@ def test_a_child_zone_needs_its_parents_delegation() -> None:
     assert "mail.example.jp." in served(world_of(parent, child), ()).zones
 
 
+def test_before_the_registrar_delegates_nobody_finds_a_zone() -> None:
+    parent = zone("example.jp.", record("mail.example.jp.", "NS", "ns-2048.awsdns-64.com."))
+    found = served(world_of(parent, zone("mail.example.jp.")), (), registered=False)
+    assert found.undelegated == ("example.jp.", "mail.example.jp.")
+    assert not [name for name in found.zones if name.endswith("example.jp.")]
+    assert "example.jp." not in found.zones["."]
+
+
 def test_a_hosted_reverse_zone_takes_its_pointers_over() -> None:
     reverse = zone("100.51.198.in-addr.arpa.")
     world = replace(example_world(), zones=(reverse,))

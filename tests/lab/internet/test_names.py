@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from lab.faults import SOUND, Faults
 from lab.internet.control import InternetError
 from lab.internet.hosts import exec_argv
 from lab.internet.plan import CLOUD, INTERNET, MIRROR, NAMES
@@ -132,6 +133,29 @@ def test_a_new_record_is_seen_at_once_and_then_gone(internet: SmallInternet) -> 
     assert seen() == []
 
 
+def test_outside_a_record_is_remembered_for_its_time_if_it_is_to_be(
+    internet: SmallInternet,
+) -> None:
+    world = example_world()
+
+    def policy() -> str:
+        return internet.at("internet2", "dig", "+short", "policy.example.jp", "TXT").stdout
+
+    old = with_record(world, "policy.example.jp.", "TXT", '"old"')
+    new = with_record(world, "policy.example.jp.", "TXT", '"new"')
+    try:
+        internet.apply(old)
+        internet.fault(Faults(dns_remembered=True))
+        assert policy() == '"old"\n'
+        internet.apply(new)
+        assert policy() == '"old"\n'
+        internet.fault(SOUND)
+        assert policy() == '"new"\n'
+    finally:
+        internet.fault(SOUND)
+        internet.apply(world)
+
+
 ASK_ALL_THE_TIME = """
 import socket, struct, sys, time
 name = b"\\3mx1\\7example\\2jp\\0"
@@ -185,3 +209,19 @@ def test_a_vpc_that_goes_takes_its_resolver_along(internet: SmallInternet) -> No
         internet.apply(world)
     answer = internet.dig(OTHER_VPC.id, resolver_address(OTHER_VPC), "mx1.example.jp")
     assert RELAY_ADDRESS in answer.stdout
+
+
+def test_an_undelegated_zone_is_found_by_nobody_until_the_registrar_acts(
+    internet: SmallInternet,
+) -> None:
+    def asked() -> list[str]:
+        inside = internet.dig(VPC.id, resolver_address(VPC), "mx1.example.jp", "A").stdout
+        return [inside, internet.at("internet", "dig", "mx1.example.jp", "A").stdout]
+
+    assert all(RELAY_ADDRESS in answer for answer in asked())
+    try:
+        internet.fault(Faults(undelegated=True))
+        assert all("status: NXDOMAIN" in answer for answer in asked())
+    finally:
+        internet.fault(SOUND)
+    assert all(RELAY_ADDRESS in answer for answer in asked())

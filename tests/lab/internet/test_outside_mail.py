@@ -130,6 +130,26 @@ def test_the_smarthost_refuses_bounces_where_it_is_told_to(internet: SmallIntern
         assert "501 5.1.7" in submit(internet, *login, sender="<>")
 
 
+def smarthost_verifies(internet: SmallInternet) -> bool:
+    name = smtp_name(REGION)
+    shake = ("openssl", "s_client", "-starttls", "smtp", "-connect", f"{name}:587", "-brief")
+    verify = ("-verify_return_error", "-verify_hostname", name)
+    return internet.at(INTERNET2.namespace, *shake, *verify, stdin="QUIT\r\n").returncode == 0
+
+
+def test_the_smarthost_may_be_somebody_else_s(internet: SmallInternet) -> None:
+    assert smarthost_verifies(internet)
+    with broken(internet, Faults(wrong_certificate=(SMARTHOST.namespace,))):
+        assert not smarthost_verifies(internet)
+    assert smarthost_verifies(internet)
+    with broken(internet, Faults(smarthost_plain=True)):
+        said = submit(internet, "--auth-user", USER, "--auth-password", PASSWORD)
+        assert "STARTTLS" not in said
+        assert "235 2.7.0 Authentication successful" in said, "it takes what it is told"
+    assert smarthost_verifies(internet)
+    assert "530 5.7.0 Must issue a STARTTLS command first" in submit(internet, "--port", "587")
+
+
 @pytest.mark.parametrize("host", WELL_KNOWN, ids=lambda host: host.host)
 def test_well_known_hosts_answer(internet: SmallInternet, host: OutsideHost) -> None:
     name = host.host

@@ -134,11 +134,10 @@ class Bench:
 
     def resolve(self, names: dict[str, str]) -> None:
         """Answer DNS at the VPC resolver's address: these names and no others."""
-        options = ["--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null"]
-        options += ["--bind-interfaces", f"--listen-address={RESOLVER}", "--pid-file"]
-        options += [f"--address=/{name}/{address}" for name, address in names.items()]
-        namespace = vpc_namespace(VPC.id)
-        self.holder.popen("resolver", ["dnsmasq", "--user=root", *options], netns=namespace)
+        server = str(Path(__file__).with_name("resolver.py"))
+        pairs = [f"{name}={address}" for name, address in names.items()]
+        command = [sys.executable, server, str(RESOLVER), *pairs]
+        self.holder.popen("resolver", command, netns=vpc_namespace(VPC.id))
 
     @property
     def world_file(self) -> Path:

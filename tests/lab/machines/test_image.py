@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.machines.image import ImageError, Images
+from lab.builds import BuildError
+from lab.machines.image import Images
 from lab.waiting import wait_for
 from tests.lab.machines.conftest import PACKAGES
 
@@ -60,14 +61,14 @@ def test_the_order_of_packages_does_not_matter(images: Images) -> None:
 
 def test_a_failed_build_says_why_and_leaves_nothing(images: Images, tmp_path: Path) -> None:
     bad = Images(tmp_path, lambda line: None, mirror="http://127.0.0.1:9/debian")
-    with pytest.raises(ImageError, match=r"mmdebstrap: exit status \d+:\n(.*\n)*.*127\.0\.0\.1"):
+    with pytest.raises(BuildError, match=r"mmdebstrap: exit status \d+:\n(.*\n)*.*127\.0\.0\.1"):
         bad.base()
     assert [path.name for path in (tmp_path / "images").iterdir()] == ["lock"]
     assert mounts_below(tmp_path) == []
 
 
 def test_a_packages_name_that_is_none(images: Images) -> None:
-    with pytest.raises(ImageError, match="Unable to locate package no-such-package"):
+    with pytest.raises(BuildError, match="Unable to locate package no-such-package"):
         images.layer(["no-such-package"])
 
 
@@ -75,7 +76,7 @@ def test_leftovers_of_a_killed_build_are_cleared(images: Images, tmp_path: Path)
     left = tmp_path / "images/partial-base-0000"
     left.mkdir(parents=True)
     bad = Images(tmp_path, lambda line: None, mirror="http://127.0.0.1:9/debian")
-    with pytest.raises(ImageError):
+    with pytest.raises(BuildError):
         bad.base()
     assert not left.exists()
 
@@ -86,7 +87,7 @@ def test_one_build_at_a_time(images: Images, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
 
     def build() -> None:
-        with pytest.raises(ImageError):
+        with pytest.raises(BuildError):
             bad.base()
 
     with (tmp_path / "images/lock").open("w") as lock:
@@ -94,7 +95,7 @@ def test_one_build_at_a_time(images: Images, tmp_path: Path) -> None:
         thread = threading.Thread(target=build)
         thread.start()
         assert wait_for(lambda: said != [], 5)
-        assert said == ["waiting for another lab to finish building an image"]
+        assert said == [f"waiting for another lab to finish a build in {tmp_path / 'images'}"]
     thread.join(30)
     assert not thread.is_alive()
     assert len(said) > 1

@@ -132,6 +132,47 @@ def test_what_is_on_a_volume_outlives_the_instance(lab: Bench, base: Image) -> N
     assert not volumes.image(lab.holder, QUEUE).exists()
 
 
+DAMAGES = {
+    "random data": "dd if=/dev/urandom of=$device bs=4096 count=16 conv=notrunc",
+    "a superblock lost": "mkfs.ext4 -q $device; dd if=/dev/zero of=$device bs=1024 seek=1 count=1",
+    "its beginning lost": "mkfs.ext4 -q $device; dd if=/dev/zero of=$device bs=1M count=64",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_what_is_not_blank_is_not_formatted(lab: Bench, machine: Instance, damage: str) -> None:
+    """The script of the program's own machines; what blkid does not know may still be mail."""
+    give(lab, machine, volume(to=machine))
+    sh(lab, machine, f"device={LINK}; {damage} 2>&1; sync")
+    before = sh(lab, machine, f"sha256sum <{LINK}")
+    done = prepare(lab, machine)
+    assert (done.returncode, sh(lab, machine, f"sha256sum <{LINK}")) == (1, before)
+    assert f"volume {QUEUE}: must be ext4 or blank to be used, got something" in done.stderr
+    # As the message says, but for the reboot.
+    sh(lab, machine, f"blkdiscard -z {LINK} && wipefs {LINK}")
+    assert prepare(lab, machine).returncode == 0
+    assert sh(lab, machine, "findmnt -no SOURCE,FSTYPE,OPTIONS /srv").split()[1] == "ext4"
+
+
+def test_a_blank_volume_is_formatted_once(lab: Bench, machine: Instance) -> None:
+    give(lab, machine, volume(to=machine))
+    assert prepare(lab, machine).returncode == 0
+    sh(lab, machine, "echo x >/srv/x && umount /srv")
+    assert prepare(lab, machine).returncode == 0
+    assert sh(lab, machine, "cat /srv/x") == "x"
+
+
+def prepare(lab: Bench, item: Instance) -> subprocess.CompletedProcess[str]:
+    """Run the program's own script for the volume, which mounts it at /srv."""
+    script = (ROOT / "userdata" / "machine" / "gatepost-volume").read_text()
+    execute(lab.holder, item.id, ["tee", "/run/gatepost-volume"], stdin=script)
+    return execute(
+        lab.holder,
+        item.id,
+        ["env", f"VOLUME={QUEUE}", "MOUNT=/srv", "PURPOSE=mail", "sh", "/run/gatepost-volume"],
+    )
+
+
 def test_names_follow_the_order_of_attachment(lab: Bench, machine: Instance) -> None:
     second = volume(QUEUE, machine, device="/dev/sdf", attached="2026-01-01T00:00:02")
     first = volume(MAIL, machine, device="/dev/sdg", attached="2026-01-01T00:00:01", size=2)

@@ -34,7 +34,7 @@ address = aws.ec2.Eip("mx", domain="vpc", opts=options)
 nat = aws.ec2.Eip("nat", domain="vpc", opts=options)
 made = names.declare(
     "mail", "dev", settings, relays={"mx.shared.test": address}, nat=nat, existing=existing,
-    account="123456789012", opts=options,
+    published=(), account="123456789012", opts=options,
 )
 pulumi.export("address", address.public_ip)
 pulumi.export("servers", made.servers)

@@ -220,7 +220,7 @@ class Traces:
         """All that a lab, up or half up, runs now."""
         holder = Holder.find(state)
         roots = {holder.record.pid} if holder else set()
-        found = {*_descendants(roots), *roots, *_users(state)}
+        found = {*_descendants(roots), *roots, *users(state)}
         stamped = ((pid, start_time(pid)) for pid in found)
         return cls(
             state=state,
@@ -242,12 +242,12 @@ class Traces:
 
     def _processes(self) -> list[str]:
         known = {pid for pid, started in self.processes if start_time(pid) == started}
-        return [f"process {pid}: {_command(pid)}" for pid in known | set(_users(self.state))]
+        return [f"process {pid}: {_command(pid)}" for pid in known | set(users(self.state))]
 
 
 def engines(state: Path) -> list[int]:
     """The engine's processes: they are the only part of a lab outside its own pid namespace."""
-    return [pid for pid in _users(state) if f"PULUMI_HOME={state}" in _read(pid, "environ")]
+    return [pid for pid in users(state) if f"PULUMI_HOME={state}" in _read(pid, "environ")]
 
 
 def named_namespaces() -> list[str]:
@@ -282,7 +282,7 @@ def _descendants(roots: set[int]) -> set[int]:
     return found - roots
 
 
-def _users(state: Path) -> list[int]:
+def users(state: Path) -> list[int]:
     """Processes, but for this one, that were started with a path below `state`."""
     return [
         pid

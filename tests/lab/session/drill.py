@@ -27,6 +27,9 @@ ROUNDS_LIMIT = 180.0
 ROUNDS = 6
 ROUND_LIMIT = 15.0
 """How often all queues are told to try again, and seconds for them to be empty then."""
+RETRY_LIMIT = 120.0
+"""Seconds for what met a lag of half a minute to be delivered without anybody's help: the pauses
+between attempts are doubled."""
 PAUSE = 0.15
 """Seconds between two messages: a relay takes 600 connections a minute from one address."""
 CACHED = 31
@@ -189,22 +192,20 @@ def returned(scene: Scene) -> list[str]:
     ]
 
 
+def queued(scene: Scene) -> str:
+    """What is in the hosts' queues."""
+    queues = {host.name: scene.run(host.name, ["postqueue", "-p"]).out for host in scene.hosts}
+    return "\n".join(f"{host}: {each}" for host, each in queues.items() if "is empty" not in each)
+
+
 def drain(scene: Scene) -> str:
     """Have every host try all that it has queued until nothing is left; what is left after all."""
-    left: dict[str, str] = {}
-
-    def empty() -> bool:
-        queues = {host.name: scene.run(host.name, ["postqueue", "-p"]).out for host in scene.hosts}
-        left.clear()
-        left.update({name: queue for name, queue in queues.items() if "is empty" not in queue})
-        return not left
-
     for _ in range(ROUNDS):
         for host in scene.hosts:
             scene.run(host.name, ["postqueue", "-f"])
-        if wait_for(empty, ROUND_LIMIT):
-            break
-    return "\n".join(f"{host}: {queue}" for host, queue in left.items())
+        if wait_for(lambda: not queued(scene), ROUND_LIMIT):
+            return ""
+    return queued(scene)
 
 
 def wrong(drill: Drill, sent: list[Sent], stable: set[str]) -> list[str]:

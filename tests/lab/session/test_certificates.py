@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -136,33 +137,37 @@ def test_a_renewal_is_served_without_a_restart(bench: Bench, scene: Scene) -> No
 
 
 def test_a_refused_renewal_raises_an_alarm_and_stops_no_mail(bench: Bench, scene: Scene) -> None:
-    """The lock is somebody else's, for longer than a relay waits: here it waits a second."""
+    """The lock is another relay's, for longer than a relay waits: here it waits a second."""
     before = serial(scene, MX1)
     program = "/usr/local/sbin/gatepost-certificates"
     said(scene, MX1, "sed", "-i.sound", "s/^LOCK_PATIENCE = .*/LOCK_PATIENCE = 1.0/", program)
     route53 = bench.client("route53")
     zone = route53.list_hosted_zones_by_name(DNSName="example.jp")["HostedZones"][0]["Id"]
-    record = {
-        "Name": certificates.lock("example.jp"),
-        "Type": "TXT",
-        "TTL": 60,
-        "ResourceRecords": [{"Value": '"mx9.example.jp 4000000000"'}],
-    }
 
-    def change(action: str) -> None:
+    def change(action: str, value: str) -> None:
+        record = {
+            "Name": certificates.lock("example.jp"),
+            "Type": "TXT",
+            "TTL": 60,
+            "ResourceRecords": [{"Value": f'"{value}"'}],
+        }
         batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
         route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=batch)
 
-    change("CREATE")
+    held = f"mx9.example.jp {int(time.time()) + 1000}"
+    change("CREATE", held)
     try:
         assert scene.run(MX1, ["systemctl", "start", "gatepost-certificates"], limit=120).code != 0
         [alarm] = alarms.standing(scene.deployment, RELAYS)[MX1].values()
-        assert 'held by "mx9.example.jp 4000000000"' in alarm
+        assert f'held by "{held}"' in alarm
         assert serial(scene, MX1) == before
     finally:
-        change("DELETE")
+        change("DELETE", held)
         said(scene, MX1, "mv", f"{program}.sound", program)
+    # What no relay would have written there holds nobody up.
+    change("CREATE", "nonsense")
     said(scene, MX1, "systemctl", "start", "gatepost-certificates", limit=120)
+    assert lock(bench) == []
     assert alarms.standing(scene.deployment, RELAYS) == {}
 
 

@@ -146,6 +146,7 @@ def test_a_missing_tool_is_named_with_its_package(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lab.host.SUPERUSER_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
     assert main(["lab", "--state", str(tmp_path / "none"), "up"]) == 1
     said = capsys.readouterr().err
     assert "Not found: " in said

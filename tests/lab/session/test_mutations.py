@@ -5,6 +5,7 @@ Each test breaks the shared lab in one place, sees the check fail, mends it and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import boto3
 import pytest
 
-from checks import edge, firewall, logs, routes, vectors
+from checks import edge, fences, firewall, logs, routes, vectors
 from checks.ready import wait_ready
 from checks.suite import Check, Scene
 from lab.reality import aws_environment
@@ -83,7 +84,7 @@ def postfix(scene: Scene, host: str, name: str, value: str) -> Generator[None]:
             "unknown_relay_recipient_reject_code",
             "550",
             edge.behind_the_edge,
-            ("the branch should say 450, said '550",),
+            ("ms2.example.jp should say 450, said '550",),
         ),
         (
             "relay",
@@ -94,7 +95,7 @@ def postfix(scene: Scene, host: str, name: str, value: str) -> Generator[None]:
         ),
         (
             "hub",
-            "relayhost",
+            "sender_dependent_relayhost_maps",
             "",
             routes.seen_outside,
             ("nothing came to c@example.net within 2 s", "queue of ms.example.jp:"),
@@ -178,6 +179,25 @@ def test_a_port_too_many_is_noticed(
     assert declared(bench.lab.world) == declared(before)
 
 
+@pytest.mark.parametrize("port", [40001, 8080])
+def test_a_rule_that_no_probe_meets_is_named(
+    bench: Bench, scene: Scene, ec2: Any, port: int
+) -> None:
+    """The one is for a port that no probe tries, the other is hidden by the DMZ's network ACL."""
+    peers = [{"CidrIp": str(ANYWHERE)}]
+    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": peers}
+    open_port = {"GroupId": group(bench.lab.world, "dev-relay"), "IpPermissions": [permission]}
+    ec2.authorize_security_group_ingress(**open_port)
+    try:
+        assert finding(fences.rules, scene) == (
+            f"1 differ: dev: sg gatepost-dev-relay ingress tcp {port} from {ANYWHERE}: "
+            "not in the table"
+        )
+    finally:
+        ec2.revoke_security_group_ingress(**open_port)
+    assert finding(fences.rules, scene) == ""
+
+
 def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
     before = bench.lab.world
     table, lost = next(
@@ -190,11 +210,59 @@ def test_a_lost_route_is_noticed(bench: Bench, scene: Scene, ec2: Any) -> None:
     ec2.delete_route(**place)
     try:
         bench.lab.follow()
-        assert f"ms.example.jp → {OUTSIDER} tcp 80 should pass" in finding(firewall.matrix, scene)
+        assert f"ms.example.jp → {OUTSIDER} tcp 443 should pass" in finding(firewall.matrix, scene)
     finally:
         ec2.create_route(**place, NatGatewayId=lost.target)
         bench.lab.follow()
     assert declared(bench.lab.world) == declared(before)
+
+
+def test_another_bucket_is_out_of_reach_through_the_endpoint(
+    bench: Bench, scene: Scene, ec2: Any
+) -> None:
+    """One that lets everybody in: it is the endpoint that does not."""
+    vpc = next(vpc.id for vpc in bench.lab.world.vpcs if vpc.name == "gatepost-dev")
+    only = [{"Name": "vpc-id", "Values": [vpc]}]
+    [endpoint] = ec2.describe_vpc_endpoints(Filters=only)["VpcEndpoints"]
+    place, wide = {"VpcEndpointId": endpoint["VpcEndpointId"]}, policy(EVERYTHING)
+    with open_bucket(bench, "someone-elses"):
+        for host in (scene.relay.name, scene.hub.name):
+            said = scene.run(host, ["python3", "-c", FETCH]).err
+            assert "because no VPC endpoint policy allows the s3:GetObject action" in said
+        ec2.modify_vpc_endpoint(**place, PolicyDocument=wide)
+        try:
+            for host in (scene.relay.name, scene.hub.name):
+                assert run(scene, host, "python3", "-c", FETCH) == "b'x'\n"
+        finally:
+            ec2.modify_vpc_endpoint(**place, PolicyDocument=endpoint["PolicyDocument"])
+
+
+EVERYTHING = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+FETCH = (
+    "import boto3; s3 = boto3.client('s3', region_name='us-east-1', endpoint_url="
+    "'https://s3.us-east-1.amazonaws.com');"
+    "print(s3.get_object(Bucket='someone-elses', Key='x')['Body'].read())"
+)
+
+
+def policy(statement: dict[str, str]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+@contextmanager
+def open_bucket(bench: Bench, name: str) -> Generator[None]:
+    """A bucket that is not the stack's, with the object `x` for everybody."""
+    s3 = bench.client("s3")
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_policy(
+        Bucket=name, Policy=policy({**EVERYTHING, "Resource": f"arn:aws:s3:::{name}/*"})
+    )
+    s3.put_object(Bucket=name, Key="x", Body=b"x")
+    try:
+        yield
+    finally:
+        s3.delete_object(Bucket=name, Key="x")
+        s3.delete_bucket(Bucket=name)
 
 
 def test_a_lost_rule_is_noticed_and_comes_back_by_refresh(

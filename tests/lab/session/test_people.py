@@ -29,12 +29,14 @@ from tests.lab.session.drill import (
     CACHED,
     OSAKA_KEY,
     PAUSE,
+    RETRY_LIMIT,
     Drill,
     Steady,
     copy_mailbox,
     directory_bucket,
     in_force,
     places,
+    queued,
     server,
     wrong,
 )
@@ -49,6 +51,7 @@ FENCE = """table inet drill {
 """
 """What keeps a host from S3."""
 TABLES = "/var/lib/gatepost/tables"
+FIGURES = "/run/gatepost/directory.prom"
 STALE_LIMIT = 60.0
 """Seconds until a relay takes its tables for out of date: 30 and a look or two that time out."""
 REFUSED_LIMIT = 120.0
@@ -117,6 +120,8 @@ def test_it_does_not_matter_who_learns_first(drill: Drill, steady: Steady, role:
         scene.run(slow, ["systemctl", "start", "--no-block", "gatepost-directory"])
     in_force(drill)
     sent = steady.end()
+    # Nobody says `postqueue -f`: each host itself tries again.
+    assert wait_for(lambda: not queued(scene), RETRY_LIMIT, interval=1.0), queued(scene)
     codes = Counter(each.code for each in sent if each.to in joined)
     assert not [each for each in sent if each.to in joined and each.code >= 500], "450, not 550"
     assert codes[450] if role == "relay" else codes[250]
@@ -203,6 +208,23 @@ def test_while_s3_is_away_mail_flows_and_on_its_return_the_newest_is_taken(
     assert wrong(drill, sent, stable) == []
 
 
+def test_after_a_crash_a_relay_marks_its_tables_before_postfix_starts(drill: Drill) -> None:
+    """They are as before the crash, when they were up to date; and S3 does not answer."""
+    scene, relay, unit = drill.scene, drill.scene.relay.name, "gatepost-directory"
+    in_force(drill)
+    assert scene.run(relay, ["systemctl", "stop", "postfix", unit], limit=100).code == 0
+    trusted = f"cd {TABLES}; : > stale && postmap cdb:stale"
+    assert scene.run(relay, ["sh", "-ec", trusted]).code == 0
+    assert scene.run(relay, ["nft", "-f", "-"], stdin=FENCE).code == 0
+    try:
+        assert scene.run(relay, ["systemctl", "start", "postfix"], limit=100).code == 0
+        assert "DEFER_IF_REJECT" in scene.run(relay, ["cat", f"{TABLES}/stale"]).out
+        assert _refused(drill) == "450"
+    finally:
+        scene.run(relay, ["nft", "delete", "table", "inet", "drill"])
+    assert wait_for(lambda: _refused(drill) == "550", ALARM_LIMIT, interval=ASKING)
+
+
 def _refused(drill: Drill) -> str:
     """The code with which the relay refuses an address that has never been."""
     relay, outside = drill.scene.relay.public_ip, drill.scene.outside[0]
@@ -235,15 +257,13 @@ def test_every_hostile_object_is_named_and_the_last_good_ones_stay(drill: Drill)
                 said[prefix][key] = reason.replace("branches/osaka", owner)
         for host, prefix in readers.items():
             wanted = said[prefix]
-            assert wait_for(
-                lambda h=host, w=wanted: not _unnamed(scene, h, w), REFUSED_LIMIT, ASKING
-            ), (
-                host,
-                _unnamed(scene, host, wanted),
-            )
+            wait_for(lambda h=host, w=wanted: not _unnamed(scene, h, w), REFUSED_LIMIT, ASKING)
+            assert _unnamed(scene, host, wanted) == [], host
         told = gatepost(drill.bench.lab.project, drill.bench.lab.state, "status").stdout
         for host, prefix in readers.items():
             assert all(f"refused {key}: " in told for key in said[prefix]), host
+            figure = f"gatepost_directory_refused {len(said[prefix])}\n"
+            assert figure in scene.run(host, ["cat", FIGURES]).out
         assert {host: _tables(scene, host) for host in readers} == tables
     finally:
         for item in right:
@@ -297,6 +317,24 @@ def refusal(body: bytes) -> str:
     with pytest.raises(Refused) as caught:
         parse(OSAKA_KEY, body, BRANCH)
     return str(caught.value)
+
+
+def test_a_hostile_branch_takes_nobody_s_server(drill: Drill) -> None:
+    """By name it would come first."""
+    scene, s3, key = drill.scene, drill.bench.client("s3"), "people/branches/aaa.json"
+    bucket, hub = directory_bucket(drill.bench), server(drill, "dev")
+    osaka = s3.get_object(Bucket=bucket, Key=OSAKA_KEY)["Body"].read()
+    before = _tables(scene, hub)
+    s3.put_object(Bucket=bucket, Key=key, Body=osaka.replace(b"branches/osaka", b"branches/aaa"))
+    try:
+        said = (
+            f"refused {key}: must have a server of its own, 192.168.10.5 belongs to branches/osaka"
+        )
+        assert wait_for(lambda: _alarm(drill, hub) == said, ALARM_LIMIT), _alarm(drill, hub)
+        assert _tables(scene, hub) == before
+    finally:
+        s3.delete_object(Bucket=bucket, Key=key)
+    assert wait_for(lambda: not _alarm(drill, hub), ALARM_LIMIT)
 
 
 def _alarm(drill: Drill, host: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -111,6 +112,32 @@ def test_only_the_hub_may_read_it(scene: Scene) -> None:
             refused = scene.run(host.name, ["python3", "-c", script])
             assert refused.code != 0
             assert "AccessDenied" in refused.err, refused.err[-300:]
+
+
+@pytest.mark.parametrize(
+    ("faults", "why"),
+    [
+        (Faults(wrong_certificate=("smarthost",)), "Server certificate not verified"),
+        (Faults(smarthost_plain=True), "TLS is required, but was not offered"),
+    ],
+)
+def test_who_does_not_prove_to_be_the_smarthost_gets_neither_mail_nor_login(
+    bench: Bench, scene: Scene, faults: Faults, why: str
+) -> None:
+    log, recipient = bench.lab.state / "logs" / "smarthost-postfix.log", f"{token()}@example.net"
+    bench.lab.break_on_purpose(faults)
+    try:
+        before = len(log.read_text())
+        word = send(scene, HUB, "taro@example.jp", recipient)
+        assert wait_until(lambda: why in repr(flow.queue(scene, HUB)), LIMIT)
+        # What a client has asked for is counted when it goes (smtpd(8)).
+        assert wait_until(lambda: "disconnect from" in log.read_text()[before:], LIMIT)
+        met = log.read_text()[before:]
+        assert not re.search(r"auth=|sasl_username=|mail=", met), met
+    finally:
+        bench.lab.break_on_purpose(SOUND)
+    scene.run(HUB, ["postqueue", "-f"])
+    assert [copy.address for copy in wait_for(scene, word, {recipient})] == [recipient]
 
 
 def test_a_changed_login_is_in_force_without_a_restart_and_nowhere_else(

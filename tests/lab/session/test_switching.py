@@ -24,7 +24,7 @@ PAUSE = 0.4
 MAIL_LIMIT = 30.0
 """Seconds for a few messages to be sent, on a busy machine."""
 DEFER_LIMIT = 90.0
-"""Seconds until Postfix gives up an attempt: 30 for a connection, and others may be before it."""
+"""Seconds until Postfix gives up an attempt: 10 for a connection, and others may be before it."""
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import os
 import subprocess
 from ipaddress import IPv4Address
@@ -9,17 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from drawn import people, right
+from hypothesis import Phase, given, settings
+from recording import Resource, run
 
 from lab.machines.image import Image, Images
 from lab.session import cache_folder
 from model import mail
 from model.settings import Environment, read_environment
+from stacks import environment
 from userdata import render, software
 
 pytestmark = [
     pytest.mark.lab,
     pytest.mark.skipif(os.geteuid() != 0, reason="an overlay needs root"),
 ]
+
+EXAMPLES = 10
+"""Random stack files for one run of the judges; a machine takes them half a second."""
 
 JUDGE = """
 set -eu
@@ -48,10 +58,9 @@ def image() -> Image:
 
 
 def hosts(settings: Environment) -> dict[str, mail.Postfix]:
-    relays = {"a.example.jp": IPv4Address("10.1.1.4"), "b.example.jp": IPv4Address("10.1.2.5")}
     return {
         "relay": mail.relay(settings, settings.relays[0].host, IPv4Address("10.1.11.5"), "1.2.3.4"),
-        "hub": mail.hub(settings, relays),
+        "hub": mail.hub(settings),
         "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
     }
 
@@ -78,8 +87,8 @@ def test_debian_s_own_judges_have_nothing_to_say(
     }
     values, problems = read_environment(dev | changes)
     assert problems == []
-    settings = Environment(**values)
-    for name, postfix in hosts(settings).items():
+    company = Environment(**values)
+    for name, postfix in hosts(company).items():
         folder = tmp_path / "upper" / "judged" / name
         folder.mkdir(parents=True)
         directory = render.Directory(
@@ -87,7 +96,7 @@ def test_debian_s_own_judges_have_nothing_to_say(
             bucket="b",
             region="us-east-1",
             owner="environment",
-            domains=settings.domains,
+            domains=company.domains,
             branches="192.168.0.0/16",
             hub="10.1.11.5",
         )
@@ -98,13 +107,55 @@ def test_debian_s_own_judges_have_nothing_to_say(
         for path, source in software.ROLES[name].items():
             if path.startswith("/etc/postfix/"):
                 (folder / Path(path).name).write_bytes((software.HERE / source).read_bytes())
+    assert judged(image, tmp_path) == (0, "", "")
+
+
+def judged(image: Image, folder: Path) -> tuple[int, str, str]:
+    """What the judges say of all that is in `upper/judged` there: status, output, errors."""
     for name in ("root", "work"):
-        (tmp_path / name).mkdir()
+        (folder / name).mkdir()
     lower = ":".join(map(str, image.layers))
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", JUDGE, "judge", str(tmp_path), lower],
+        ["unshare", "--mount", "sh", "-c", JUDGE, "judge", str(folder), lower],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_nor_of_random_stack_files(
+    image: Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the whole program makes of them, all in one run of the judges."""
+    drawn: list[dict[str, Any]] = []
+
+    @given(raw=right())
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate])
+    def draw(raw: dict[str, Any]) -> None:
+        drawn.append(raw)
+
+    draw()
+    monkeypatch.setattr("stacks.settings.HERE", tmp_path)
+    for number, raw in enumerate(drawn):
+        people(tmp_path, raw["domains"])
+        recorder, _ = run(lambda raw=raw: environment.build("dev", raw))
+        folder = tmp_path / "upper" / "judged" / str(number)
+        for instance in recorder.of("ec2/instance:Instance"):
+            write_judged(folder.with_name(f"{number}-{instance.name}"), instance)
+    assert len(drawn) == EXAMPLES
+    told = judged(image, tmp_path)
+    assert told == (0, "", ""), (told, dict(enumerate(drawn)))
+
+
+def write_judged(folder: Path, instance: Resource) -> None:
+    """An instance's user data, and what it puts into /etc/postfix."""
+    folder.mkdir(parents=True)
+    text = gzip.decompress(base64.b64decode(instance.inputs["userDataBase64"])).decode()
+    (folder / "user-data").write_text(text)
+    files = {file["path"]: file["content"] for file in yaml.safe_load(text)["write_files"]}
+    for path, source in software.ROLES[instance.inputs["tags"]["gatepost:role"]].items():
+        files[path] = (software.HERE / source).read_text()
+    for path, content in files.items():
+        if path.startswith("/etc/postfix/"):
+            (folder / Path(path).name).write_text(content)

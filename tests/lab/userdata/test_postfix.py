@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -30,7 +29,7 @@ pytestmark = [
 ]
 DOMAINS = ("example.jp", "example.co.jp")
 RELAY_ADDRESS, OSAKA_ADDRESS, HERE = "10.1.1.4", "192.168.10.5", "127.0.0.1"
-OTHERS = ("branch_certs", "peers", "tls_policy")
+OTHERS = ("branch_certs", "outward", "peers", "tls_policy")
 """Tables that are of no concern here."""
 FEW = settings(
     max_examples=3,
@@ -70,7 +69,7 @@ def hub(dev: dict[str, Any]) -> mail.Postfix:
     legacy = [{"name": "old", "address": "203.0.113.9"}]
     values, problems = read_environment(dev | {"domains": list(DOMAINS), "legacy": legacy})
     assert problems == []
-    return mail.hub(Environment(**values), {"dmz-ms.example.jp": IPv4Address(RELAY_ADDRESS)})
+    return mail.hub(Environment(**values))
 
 
 def every_form() -> list[tuple[str, str]]:

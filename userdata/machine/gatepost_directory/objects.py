@@ -33,6 +33,10 @@ FIELDS = {
     | {"host", "address", "users", "legacy", "held", "refused", "aliases", "open_aliases"},
 }
 """Exactly these, by the first part of the key: anything else is of another version."""
+OF_ENVIRONMENT = {"people": {"relays"}}
+"""What the environment's own has beside; a hub alone reads it."""
+MOST_RELAYS = 4
+"""As many as a stack file may have."""
 
 Part = dict[str, Any]
 """The content of one object that `parse` has passed."""
@@ -60,7 +64,12 @@ class Config:
     host: str
     """This host's own name."""
     peers: dict[str, list[str]] = field(default_factory=dict)
-    """The environment's hosts that it talks to, each with the next hops that lead there."""
+    """The environment's hosts that it talks to, each with the next hops that lead there; a hub has
+    its relays by the directory."""
+    network: str = ""
+    """The network in which a hub's relays are."""
+    relay_port: int = 0
+    """The relays' port for what leaves by them; 0: nothing does."""
     hands_over: bool = False
     """Whether mail for anyone else goes to a host of our own, too."""
     legacy: dict[str, str] = field(default_factory=dict)
@@ -100,8 +109,9 @@ def parse(key: str, body: bytes, config: Config) -> Part:
         raise Refused(f"must be of version {VERSION}, got {data['version']}")
     if data.get("owner") != owner:
         raise Refused(f"must be owned by {owner}, got {show(data.get('owner'))}")
-    if set(data) != FIELDS[kind]:
-        odd = sorted(set(data) ^ FIELDS[kind])
+    fields = FIELDS[kind] | (OF_ENVIRONMENT.get(kind, set()) if owner == ENVIRONMENT else set())
+    if set(data) != fields:
+        odd = sorted(set(data) ^ fields)
         raise Refused(f"must have exactly its fields, differs in {show(odd)}")
     if kind == "addresses":
         _check_addresses(data, config)
@@ -156,11 +166,11 @@ def _check_people(data: Part, owner: str, config: Config) -> None:
     aliases = set(_addresses(list(data["aliases"]), "aliases", config))
     if users & aliases:
         raise Refused(f"aliases: must not be users too, got {show(min(users & aliases))}")
+    ours = {*config.domains, config.host, *config.peers}
+    if owner == ENVIRONMENT:
+        ours |= _check_relays(data["relays"], config)
     outside = config.forwarding and owner == ENVIRONMENT
-    for name, members in data["aliases"].items():
-        _subset(_inside(members, config) if outside else members, users, f"aliases.{name}")
-        if not 1 <= len(members) <= MOST_MEMBERS:
-            raise Refused(f"aliases.{name}: must have 1 to {MOST_MEMBERS} members")
+    _check_members(data["aliases"], users, ours if outside else None)
     _subset(data["held"], users, "held")
     _check_refusals(data["refused"], users | aliases)
     _check_legacy(data["legacy"], users, owner, config)
@@ -173,18 +183,57 @@ def _check_people(data: Part, owner: str, config: Config) -> None:
         return
     if data["open_aliases"] != []:
         raise Refused("open_aliases: must be the environment's to open")
+    if data["host"] in config.peers or (owner != config.owner and data["host"] == config.host):
+        raise Refused(f"host: must be the branch's own, got {data['host']}")
     _check_server(data["address"], config)
 
 
-def _inside(raw: object, config: Config) -> object:
+def _check_members(aliases: Part, users: set[str], ours: set[str] | None) -> None:
+    """An alias leads to the file's users, and, unless `ours` is None, outside of `ours`."""
+    for name, members in aliases.items():
+        inside = members if ours is None else _inside(members, ours)
+        _subset(inside, users, f"aliases.{name}")
+        if not 1 <= len(members) <= MOST_MEMBERS:
+            raise Refused(f"aliases.{name}: must have 1 to {MOST_MEMBERS} members")
+
+
+def _check_relays(raw: object, config: Config) -> set[str]:
+    """The relays' names; two must differ in the first part, by which keys are told apart."""
+    if not isinstance(raw, list) or not 1 <= len(raw) <= MOST_RELAYS:
+        raise Refused(f"relays: must be a list of 1 to {MOST_RELAYS}, got {show(raw)}")
+    seen = {config.hub, config.host.partition(".")[0]}
+    for relay in raw:
+        if not isinstance(relay, dict) or set(relay) != {"host", "address"}:
+            raise Refused(f"relays: must each have host and address, got {show(relay)}")
+        host, address = relay["host"], relay["address"]
+        if not isinstance(host, str) or not HOST.fullmatch(host):
+            raise Refused(f"relays: must be host names, got {show(host)}")
+        if not _is_within(address, config.network):
+            raise Refused(f"relays: must be within {config.network}, got {show(address)}")
+        mine = {host.partition(".")[0], address}
+        if seen & mine:
+            raise Refused(f"relays: must differ from each other and the hub, got {show(relay)}")
+        seen |= mine
+    return {relay["host"] for relay in raw}
+
+
+def _is_within(raw: object, network: str) -> bool:
+    try:
+        address = ipaddress.IPv4Address(raw if isinstance(raw, str) else "")
+    except ValueError:
+        return False
+    return address in ipaddress.IPv4Network(network)
+
+
+def _inside(raw: object, ours: set[str]) -> object:
     """What is left of an alias's members without those to whom mail may be forwarded."""
     if not isinstance(raw, list):
         return raw
-    return [item for item in raw if not (isinstance(item, str) and _is_outside(item, config))]
+    return [item for item in raw if not (isinstance(item, str) and _is_outside(item, ours))]
 
 
-def _is_outside(address: str, config: Config) -> bool:
-    """Whether mail may be forwarded there: not to a domain or host of our own."""
+def _is_outside(address: str, ours: set[str]) -> bool:
+    """Whether mail may be forwarded there: not to a domain or host of `ours`."""
     local, _, domain = address.rpartition("@")
     return (
         LOCAL_OUTSIDE.fullmatch(local) is not None
@@ -193,7 +242,7 @@ def _is_outside(address: str, config: Config) -> bool:
         and len(domain) <= 253
         # No top-level domain is a number (RFC 3696 section 2): that is an address.
         and not domain.rpartition(".")[2].isdigit()
-        and domain not in {*config.domains, config.host, *config.peers}
+        and domain not in ours
     )
 
 

@@ -49,11 +49,11 @@ def key_of(owner: str, host: str) -> str:
 def expected(parts: Mapping[str, Part], config: Config) -> dict[str, Peer]:
     """Whose keys this host has to know, by the object's key: the environment's hosts first.
 
-    Those are told by user data; a hub learns of branches by the directory.
+    Those are told by user data; a hub learns of relays and branches by the directory.
     """
     found = {
         key_of(ENVIRONMENT, host): Peer(ENVIRONMENT, host, tuple(nexthops))
-        for host, nexthops in config.peers.items()
+        for host, nexthops in (config.peers | _relays(parts, config)).items()
     }
     if config.role == "hub":
         for part in servers(parts, config):
@@ -61,6 +61,26 @@ def expected(parts: Mapping[str, Part], config: Config) -> dict[str, Peer]:
                 peer = Peer(part["owner"], part["host"], (f"[{part['address']}]",))
                 found[key_of(peer.owner, peer.host)] = peer
     return found
+
+
+def _relays(parts: Mapping[str, Part], config: Config) -> dict[str, list[str]]:
+    """The relays that a hub has, each with the next hop at which it takes mail for the Internet."""
+    listed = [relay for part in parts.values() for relay in part.get("relays", [])]
+    return {
+        relay["host"]: [f"[{relay['address']}]:{config.relay_port}"] if config.relay_port else []
+        for relay in listed
+    }
+
+
+def outward(peers: Mapping[str, Peer], keys: Mapping[str, Part]) -> Tables:
+    """The next hops of what leaves by the relays, in order: one whose key has not come is last.
+
+    The SMTP client takes the first that answers (postconf(5), relayhost).
+    """
+    ways = {key: peer.nexthops for key, peer in peers.items() if peer.owner == ENVIRONMENT}
+    ordered = sorted(ways, key=lambda key: key not in keys)
+    nexthops = ", ".join(nexthop for key in ordered for nexthop in ways[key])
+    return {"outward": {"relays": nexthops}} if nexthops else {}
 
 
 def parse(body: bytes, peer: Peer) -> Part:
@@ -108,6 +128,8 @@ def derive(
         if peer.owner != ENVIRONMENT:
             branches[said] = peer.owner
     tables = {"tls_policy": policy, "peers": known}
+    if config.relay_port:
+        tables |= outward(peers, keys)
     return tables | ({"branch_certs": branches} if config.role == "hub" else {}), conflicts
 
 
@@ -139,6 +161,7 @@ class Peers:
             troubles.add(f"the keys cannot be read: {error}")
         for key in set(self.keys) - set(peers):
             del self.keys[key]
+            self._tags.pop(key, None)  # who comes back is asked anew
             self.store.keep(key, None)
         troubles |= {
             f"no key of {peer.host} ({key}): mail from and to it waits"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,6 +24,8 @@ class Store:
         "branch_certs",
         "peers",
         "tls_policy",
+        "outward",
+        "edge",
         "mailboxes",
         "transport",
         "aliases",
@@ -132,16 +134,29 @@ def replace(file: Path, text: str) -> None:
     os.replace(new, file)
 
 
+FIGURES = {
+    "objects": "Objects of the directory that are in force.",
+    "refused": "Objects of the directory that are refused.",
+    "conflicts": "Claims of owners that do not stand.",
+    "answered_timestamp_seconds": "When S3 last answered, 0 if it has not since the start.",
+    "applied_timestamp_seconds": "When tables were last put in force, 0 if they never were.",
+}
+"""What is measured, by the name that follows `gatepost_directory_`, all gauges. Times are Unix
+times, so that they tell the truth of a synchroniser that hangs, too."""
+
+
 class Reports:
     """What a person, or another program, sees of the synchroniser, in a folder under /run.
 
     `alarms/directory` has one complaint a line and is there while there are any; `directory.json`
-    says which objects are in force, by key and entity tag, and since when (Unix time).
+    says which objects are in force, by key and entity tag, and since when (Unix time);
+    `directory.prom` has figures in Prometheus's text format, for its node exporter.
     """
 
     def __init__(self, root: Path) -> None:
         self.alarm = root / "alarms" / "directory"
         self.state = root / "directory.json"
+        self.figures = root / "directory.prom"
         self.alarm.parent.mkdir(parents=True, exist_ok=True)
 
     def alarms(self, complaints: Iterable[str]) -> None:
@@ -155,3 +170,11 @@ class Reports:
     def in_force(self, tags: dict[str, str], since: float) -> None:
         """Show what Postfix's tables are made from."""
         replace(self.state, json.dumps({"since": since, "objects": tags}, indent=1) + "\n")
+
+    def measured(self, figures: Mapping[str, int]) -> None:
+        """Show the figures that FIGURES names."""
+        lines = []
+        for name, meaning in FIGURES.items():
+            full = f"gatepost_directory_{name}"
+            lines += [f"# HELP {full} {meaning}", f"# TYPE {full} gauge", f"{full} {figures[name]}"]
+        replace(self.figures, "\n".join(lines) + "\n")

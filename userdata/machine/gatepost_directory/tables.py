@@ -18,7 +18,9 @@ Tables = dict[str, dict[str, str]]
 
 HOLDING = "retry:4.2.1 The mailbox is being moved"
 REFUSED = "550 {}"
-STALE = "DEFER_IF_REJECT 4.3.0 The directory cannot be reached"
+BY_EDGE = "permit_auth_destination"
+"""What the relays have let through is delivered (access(5), postconf(5))."""
+STALE = "DEFER_IF_REJECT 4.3.0 Not all addresses are known at the moment"
 """Turns what would be a 550 for an unknown address into a 450 (access(5))."""
 
 
@@ -38,12 +40,21 @@ def servers(parts: Mapping[str, Part], config: Config) -> list[Part]:
     return _servers(_ordered(parts), config)[0]
 
 
+def places(parts: Mapping[str, Part], config: Config) -> dict[str, str]:
+    """Whose each server's address and name is, as a hub knows them."""
+    return {
+        place: part["owner"]
+        for part in servers(parts, config)
+        for place in (part["address"], part["host"])
+    }
+
+
 def _ordered(parts: Mapping[str, Part]) -> list[Part]:
     return sorted(parts.values(), key=lambda part: (part["owner"] != ENVIRONMENT, part["owner"]))
 
 
 def stale_table(domains: Iterable[str], *, stale: bool) -> dict[str, str]:
-    """What has a relay say 450 instead of 550 while its directory may be out of date."""
+    """What has a relay say 450 instead of 550 while it may not have heard of an address."""
     return dict.fromkeys(domains, STALE) if stale else {}
 
 
@@ -76,8 +87,7 @@ def _relay_tables(parts: list[Part]) -> tuple[Tables, list[str]]:
         if owners[address] == part["owner"]
     }
     known = {address: "OK" for address in owners if address not in refused}
-    # They have just come from the directory, so that they are not out of date.
-    return {"recipients": known, "refused": refused, "stale": {}}, []
+    return {"recipients": known, "refused": refused}, []
 
 
 def _home_tables(part: Part) -> Tables:
@@ -121,11 +131,15 @@ def _hub_tables(parts: list[Part], config: Config) -> tuple[Tables, list[str]]:
         "held": {user: "OK" for user, way in transport.items() if way == HOLDING},
         "refused": refused,
         "recipients": dict.fromkeys([*transport, *aliases], "OK"),
+        "edge": {relay["address"]: BY_EDGE for relay in parts[0]["relays"]},
     }, conflicts + joined
 
 
 def _servers(parts: list[Part], config: Config) -> tuple[list[Part], list[str]]:
-    """The owners with a server of their own; of two with one address or name the first has it."""
+    """The owners with a server of their own; of two with one address or name the first has it.
+
+    Two are met here only where none was in force before: see watch.py.
+    """
     taken = {address: f"the legacy server {name}" for name, address in config.legacy.items()}
     standing, conflicts = [], []
     for part in parts:

@@ -8,10 +8,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .objects import LARGEST_OBJECT, Config, Refused, check_key, parse, show
+from .objects import ENVIRONMENT, LARGEST_OBJECT, Config, Part, Refused, check_key, parse, show
+from .pairs import Pairs
 from .peers import KEYS, Peers
 from .store import Reports, Store
-from .tables import derive, stale_table
+from .tables import Tables, derive, places, stale_table
 from .waiting import Waiting
 
 AWAY = (BotoCoreError, ClientError)
@@ -38,8 +39,13 @@ class Synchroniser:
         self.s3 = s3
         kept, wrong = store.load()
         self.peers = Peers(config, store, s3, {k: kept.pop(k) for k in [*kept] if _is_key(k)})
+        self.pairs = Pairs(config, s3)
         self.waiting = Waiting(config)
         self.parts = kept
+        self.places = self._places()
+        """Whose each server's address and name is by what is in force; on a hub only."""
+        self._rivals: set[str] = set()
+        """Objects that are refused because another has their place."""
         self.tags: dict[str, str] = {}
         """The entity tag of each object as it was last looked at, taken or refused."""
         self.taken: dict[str, str] = {}
@@ -50,6 +56,9 @@ class Synchroniser:
         self.applied = False
         """Whether the tables are what the objects say; a fetch that breaks off leaves it so."""
         self.answered = time.monotonic()
+        self._answered_at = 0.0
+        """The same in Unix time, once it has."""
+        self._conflicts = 0
         self.said: set[str] = set()
 
     def look(self) -> bool:
@@ -65,13 +74,16 @@ class Synchroniser:
             if self._silence() > STALE_AFTER:
                 self.set_stale(True)
             return self.store.ready.exists()
-        self.answered = time.monotonic()
+        self.answered, self._answered_at = time.monotonic(), time.time()
         if self.peers.look(self.parts):
             self.waiting.again()
         if self.applied:
-            self.set_stale(False)
+            self.set_stale(self._blind())
         else:
             self.applied = self._apply()
+            if not self.applied:
+                self._doubt()
+        self.pairs.look({*self.tags, *self.refused})
         self.waiting.look()
         self._say(self._complaints())
         return self.store.ready.exists()
@@ -83,8 +95,24 @@ class Synchroniser:
 
     def set_stale(self, stale: bool) -> None:
         """Have a relay say 450 instead of 550 to addresses that it does not know."""
-        if self.config.role == "relay":
-            self.store.install({"stale": stale_table(self.config.domains, stale=stale)})
+        self.store.install(self._stale(stale))
+
+    def _doubt(self) -> None:
+        """Have a relay whose new tables do not come in force say so, if that much can be built."""
+        try:
+            self.set_stale(True)
+        except Refused as reason:
+            self.derived.add(f"not in force: {reason}")
+
+    def _stale(self, stale: bool) -> Tables:
+        if self.config.role != "relay":
+            return {}
+        return {"stale": stale_table(self.config.domains, stale=stale)}
+
+    def _blind(self) -> bool:
+        """Whether some owner's people are not known here at all: refused, or not to be fetched, and
+        no last good state. A name that is no owner's stands for nobody."""
+        return any(_is_owners(key) for key in set(self.refused) - set(self.parts))
 
     def _silence(self) -> float:
         """Seconds since S3 has answered."""
@@ -96,7 +124,8 @@ class Synchroniser:
             key = self.config.required
             kept = "the last good one stays in force" if key in self.parts else "nothing to serve"
             found.add(f"missing {key}: {kept}")
-        return found | self.derived | self.peers.complaints | self.waiting.complaints
+        others = self.peers.complaints | self.pairs.complaints | self.waiting.complaints
+        return found | self.derived | others
 
     def _fetch_changes(self) -> None:
         """Fetch what is new, and let go of what is gone."""
@@ -150,6 +179,7 @@ class Synchroniser:
         self.tags[key] = answer["ETag"]
         try:
             part = parse(key, body, self.config)
+            self._check_places(key, part)
         except Refused as reason:
             self.refused[key] = str(reason)
             return
@@ -158,6 +188,32 @@ class Synchroniser:
         self.parts[key] = part
         self.applied = False
         self.store.keep(key, part)
+
+    def _places(self) -> dict[str, str]:
+        return places(self.parts, self.config) if self.config.role == "hub" else {}
+
+    def _check_places(self, key: str, part: Part) -> None:
+        """Refuse a branch's server with another's address or name: who has it in force keeps it.
+
+        Nobody's mail goes elsewhere because a branch is called by an earlier name.
+        """
+        if self.config.role != "hub" or part["owner"] == ENVIRONMENT:
+            return
+        for place in (part["address"], part["host"]):
+            holder = self.places.get(place, part["owner"])
+            if holder != part["owner"]:
+                self._rivals.add(key)
+                raise Refused(f"must have a server of its own, {place} belongs to {holder}")
+
+    def _settle_places(self) -> None:
+        """Note who has which server now; who was refused for one that has changed hands is heard
+        again at the next look."""
+        now = self._places()
+        if now != self.places:
+            self.places = now
+            for key in self._rivals:
+                self.tags.pop(key, None)
+            self._rivals.clear()
 
     def _fetch_own(self) -> None:
         """A branch's server may read one object only, and asks for that by its entity tag."""
@@ -187,6 +243,7 @@ class Synchroniser:
         if key == self.config.required or key not in self.parts:
             return
         del self.parts[key]
+        print(f"gone: {key}", flush=True)
         self.applied = False
         self.taken.pop(key, None)
         self.store.keep(key, None)
@@ -196,6 +253,8 @@ class Synchroniser:
         if self.config.required not in self.parts:
             return False
         tables, conflicts = derive(self.parts, self.config)
+        tables |= self._stale(self._blind())
+        self._conflicts = len(conflicts)
         self.derived = {f"conflict: {conflict}" for conflict in conflicts[:MOST_CONFLICTS]}
         if rest := conflicts[MOST_CONFLICTS:]:
             self.derived.add(f"conflict: {len(rest)} more")
@@ -204,11 +263,13 @@ class Synchroniser:
         except Refused as reason:
             self.derived.add(f"not in force: {reason}")
             return False
+        self._settle_places()
         self.store.ready.touch()
         self.reports.in_force(self.taken, time.time())
         if changed:
             said = ", ".join(f"{name} ({len(tables[name])})" for name in changed)
             print(f"in force: {said}", flush=True)
+            self.waiting.settle()
         return True
 
     def _say(self, complaints: set[str], away: str = "") -> None:
@@ -221,7 +282,28 @@ class Synchroniser:
             print(f"mended: {complaint}", flush=True)
         self.said = complaints
         self.reports.alarms(alarms)
+        self._measure()
+
+    def _measure(self) -> None:
+        ready = self.store.ready
+        self.reports.measured(
+            {
+                "objects": len(self.parts),
+                "refused": len(self.refused),
+                "conflicts": self._conflicts,
+                "answered_timestamp_seconds": int(self._answered_at),
+                "applied_timestamp_seconds": int(ready.stat().st_mtime) if ready.exists() else 0,
+            }
+        )
 
 
 def _is_key(key: str) -> bool:
     return key.startswith(KEYS)
+
+
+def _is_owners(key: str) -> bool:
+    try:
+        check_key(key)
+    except Refused:
+        return False
+    return True
