@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import hostile
 import pytest
+from directories import BRANCH
 from meaning import Postfix, forms
 
 from checks import mail
-from checks.alarms import standing
+from checks.alarms import FOLDER, standing
 from checks.ready import wait_ready
 from checks.smtp import dialogue, rcpt
 from checks.suite import Scene
 from cli.twin import Twin
 from lab.waiting import wait_for
+from model import directory
+from model.directory import DirectoryObject
+from model.people import People, User
 from tests.lab.session.bench import ASKING, Bench, copy_project, gatepost
 from tests.lab.session.company import Company
 from tests.lab.session.drill import (
@@ -34,6 +40,7 @@ from tests.lab.session.drill import (
     server,
     wrong,
 )
+from userdata.machine.gatepost_directory.objects import Refused, parse
 
 FENCE = """table inet drill {
     chain output {
@@ -47,6 +54,8 @@ TABLES = "/var/lib/gatepost/tables"
 FIGURES = "/run/gatepost/directory.prom"
 STALE_LIMIT = 60.0
 """Seconds until a relay takes its tables for out of date: 30 and a look or two that time out."""
+REFUSED_LIMIT = 120.0
+"""Seconds for some 80 objects to be fetched and refused, the largest of 32 MiB."""
 ALARM_LIMIT = 30.0
 """Seconds for an alarm to come or go: the next look, and a slow machine."""
 
@@ -223,40 +232,91 @@ def _refused(drill: Drill) -> str:
     return rcpt(drill.scene, outside.name, relay, sender, "nobody@example.jp")[:3]
 
 
-HOSTILE = {
-    "an address that is the hub's": (b"192.168.10.5", b"10.1.11.5", "address: must be a branch's"),
-    "a network": (b"192.168.10.5", b"0.0.0.0/0", "address: must be IPv4"),
-    "a command": (b"jiro@example.jp", b"$(reboot)@example.jp", "users: must be an address in"),
-    "a line more": (b"jiro@example.jp", b"x\\nevil@example.jp", "users: must be an address in"),
-    "a stranger's domain": (b"jiro@example.jp", b"jiro@example.net", "users: must be an address"),
-    "someone else's name": (b"branches/osaka", b"environment", "must be owned by branches/osaka"),
-    "half of it": (b'"users"', b"\0", "must be JSON"),
-}
-"""What is written in place of what into Osaka's people, and what is said of it."""
+HOSTILE = {"people": hostile.PEOPLE, "addresses": hostile.ADDRESSES}
+"""What is written under each prefix; hub and branch read the first, a relay the second."""
+READS = {"hub": "people", "relay": "addresses"}
 
 
-def test_a_hostile_object_is_named_and_the_last_good_one_stays(drill: Drill) -> None:
-    scene, s3 = drill.scene, drill.bench.client("s3")
-    bucket = directory_bucket(drill.bench)
-    right = s3.get_object(Bucket=bucket, Key=OSAKA_KEY)["Body"].read()
-    servers = [host.name for host in scene.hosts if host.role != "relay"]
-    tables = {host: _tables(scene, host) for host in servers}
+def test_every_hostile_object_is_named_and_the_last_good_ones_stay(drill: Drill) -> None:
+    """A branch for each state, whose objects are right at first."""
+    scene, s3, bucket = drill.scene, drill.bench.client("s3"), directory_bucket(drill.bench)
+    readers = {host.name: READS[host.role] for host in scene.hosts if host.role in READS}
+    owners = [f"branches/h{number}" for number in range(max(map(len, HOSTILE.values())))]
+    right = [item for number, owner in enumerate(owners) for item in _right(owner, number)]
     try:
-        for old, new, reason in HOSTILE.values():
-            assert old in right
-            s3.put_object(Bucket=bucket, Key=OSAKA_KEY, Body=right.replace(old, new))
-            said = f"refused {OSAKA_KEY}: {reason}"
-            for host in servers:
-                assert wait_for(lambda h=host, r=said: _alarm(drill, h).startswith(r), ALARM_LIMIT)
+        for item in right:
+            s3.put_object(Bucket=bucket, Key=item.key, Body=item.text.encode())
+        in_force(drill)
+        tables = {host: _tables(scene, host) for host in readers}
+        said: dict[str, dict[str, str]] = {prefix: {} for prefix in HOSTILE}
+        for prefix, states in HOSTILE.items():
+            for owner, (body, reason) in zip(owners, states.values(), strict=False):
+                key = f"{prefix}/{owner}.json"
+                content = body.replace(b"branches/osaka", owner.encode())
+                s3.put_object(Bucket=bucket, Key=key, Body=content)
+                said[prefix][key] = reason.replace("branches/osaka", owner)
+        for host, prefix in readers.items():
+            wanted = said[prefix]
+            wait_for(lambda h=host, w=wanted: not _unnamed(scene, h, w), REFUSED_LIMIT, ASKING)
+            assert _unnamed(scene, host, wanted) == [], host
         told = gatepost(drill.bench.lab.project, drill.bench.lab.state, "status").stdout
-        for host in servers:
-            assert f"ALARM  {host}  directory: {said}" in told
-            assert "gatepost_directory_refused 1\n" in scene.run(host, ["cat", FIGURES]).out
-        assert {host: _tables(scene, host) for host in servers} == tables
+        for host, prefix in readers.items():
+            assert all(f"refused {key}: " in told for key in said[prefix]), host
+            figure = f"gatepost_directory_refused {len(said[prefix])}\n"
+            assert figure in scene.run(host, ["cat", FIGURES]).out
+        assert {host: _tables(scene, host) for host in readers} == tables
+    finally:
+        for item in right:
+            s3.delete_object(Bucket=bucket, Key=item.key)
+    for host in readers:
+        assert wait_for(lambda h=host: not _alarm(drill, h), ALARM_LIMIT), host
+
+
+def _right(owner: str, number: int) -> tuple[DirectoryObject, ...]:
+    """The objects of a branch without a machine."""
+    name = owner.rpartition("/")[2]
+    user = User(address=f"{name}@example.jp")
+    return directory.objects(
+        owner,
+        People(users=(user,), aliases={}),
+        host=f"{name}.example.jp",
+        address=f"192.168.{number + 20}.5",
+    )
+
+
+def _unnamed(scene: Scene, host: str, wanted: Mapping[str, str]) -> list[str]:
+    """The objects that a host does not say it has refused for the reason that it should have."""
+    alarms = scene.run(host, ["cat", f"{FOLDER}/directory"]).out
+    return [
+        key
+        for key, reason in wanted.items()
+        if not re.search(f"^refused {key}: .*({reason})", alarms, re.MULTILINE)
+    ]
+
+
+def test_a_branch_keeps_its_last_good_object_whatever_it_is_told(drill: Drill) -> None:
+    """It reads one object only, so one state after the other: one for each reason to refuse."""
+    s3, bucket = drill.bench.client("s3"), directory_bucket(drill.bench)
+    branch = server(drill, "dev-osaka")
+    states = {reason: body for body, reason in hostile.PEOPLE.values()}
+    right = s3.get_object(Bucket=bucket, Key=OSAKA_KEY)["Body"].read()
+    tables = _tables(drill.scene, branch)
+    try:
+        for reason, body in states.items():
+            s3.put_object(Bucket=bucket, Key=OSAKA_KEY, Body=body)
+            said = f"refused {OSAKA_KEY}: {refusal(body)}"
+            assert wait_for(lambda s=said: _alarm(drill, branch) == s, ALARM_LIMIT), reason
+        assert _tables(drill.scene, branch) == tables
     finally:
         s3.put_object(Bucket=bucket, Key=OSAKA_KEY, Body=right)
-    for host in servers:
-        assert wait_for(lambda h=host: not _alarm(drill, h), ALARM_LIMIT), host
+    assert wait_for(lambda: not _alarm(drill, branch), ALARM_LIMIT)
+
+
+def refusal(body: bytes) -> str:
+    """What is said of an object of Osaka's people; a machine's own words."""
+    with pytest.raises(Refused) as caught:
+        parse(OSAKA_KEY, body, BRANCH)
+    return str(caught.value)
 
 
 def test_a_hostile_branch_takes_nobody_s_server(drill: Drill) -> None:

@@ -29,7 +29,7 @@ pytestmark = [
 ]
 DOMAINS = ("example.jp", "example.co.jp")
 RELAY_ADDRESS, OSAKA_ADDRESS, HERE = "10.1.1.4", "192.168.10.5", "127.0.0.1"
-OTHERS = ("branch_certs", "peers", "tls_policy")
+OTHERS = ("branch_certs", "outward", "peers", "tls_policy")
 """Tables that are of no concern here."""
 FEW = settings(
     max_examples=3,
