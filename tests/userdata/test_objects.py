@@ -46,11 +46,6 @@ def test_an_object_that_is_right_is_taken() -> None:
         assert parse(key, text.encode(), HUB) == json.loads(text)
 
 
-def test_a_hub_takes_no_branch_for_a_relay() -> None:
-    with pytest.raises(Refused, match="host: must be the branch's own, got dmz-ms"):
-        parse(OSAKA_KEY, osaka(host="dmz-ms.example.jp"), HUB)
-
-
 def led(member: Any, owner: str = "environment") -> tuple[str, bytes]:
     """An owner's object whose alias leads to a user and to another member."""
     objects, key = (HOME, HOME_KEY) if owner == "environment" else (OSAKA, OSAKA_KEY)

@@ -94,3 +94,23 @@ def test_where_nobody_has_it_yet_the_first_by_name_does(
     assert f"conflict: branches/osaka: {value} belongs to branches/nagoya" in alarms(tmp_path)
     assert "jiro@example.jp" not in ways(tmp_path)
     assert "goro@example.jp" in ways(tmp_path)
+
+
+RELAY_NAME = "dmz-ms.example.jp"
+
+
+def test_no_branch_gets_a_relay_s_name(tmp_path: Path) -> None:
+    bucket = Bucket(HOME, claiming("host", RELAY_NAME))
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    assert f"conflict: branches/nagoya: {RELAY_NAME} belongs to environment" in alarms(tmp_path)
+    assert "goro@example.jp" not in ways(tmp_path)
+    bucket.put(NAGOYA)
+    follower.look()
+    before = tables(tmp_path)
+    assert "goro@example.jp" in ways(tmp_path)
+    bucket.put(claiming("host", RELAY_NAME))
+    follower.look()
+    reason = f"must have a server of its own, {RELAY_NAME} belongs to environment"
+    assert alarms(tmp_path) == [f"refused {NAGOYA_KEY}: {reason}"]
+    assert tables(tmp_path) == before

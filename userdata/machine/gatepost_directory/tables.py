@@ -41,11 +41,21 @@ def servers(parts: Mapping[str, Part], config: Config) -> list[Part]:
 
 
 def places(parts: Mapping[str, Part], config: Config) -> dict[str, str]:
-    """Whose each server's address and name is, as a hub knows them."""
-    return {
+    """Whose each server's address and name is, as a hub knows them; a relay's the environment's."""
+    return _relays(parts.values()) | {
         place: part["owner"]
         for part in servers(parts, config)
         for place in (part["address"], part["host"])
+    }
+
+
+def _relays(parts: Iterable[Part]) -> dict[str, str]:
+    return {
+        place: part["owner"]
+        for part in parts
+        if part["owner"] == ENVIRONMENT
+        for relay in part["relays"]
+        for place in (relay["address"], relay["host"])
     }
 
 
@@ -141,6 +151,7 @@ def _servers(parts: list[Part], config: Config) -> tuple[list[Part], list[str]]:
     Two are met here only where none was in force before: see watch.py.
     """
     taken = {address: f"the legacy server {name}" for name, address in config.legacy.items()}
+    taken |= _relays(parts)
     standing, conflicts = [], []
     for part in parts:
         for place in (part["address"], part["host"]):
