@@ -232,6 +232,16 @@ def test_a_renewal_is_put_in_use_by_a_reload(machine: Path) -> None:
     assert (machine / "use" / "host.pem").read_bytes() != first
 
 
+def test_what_is_in_use_outlives_a_volume_that_has_not_come(machine: Path) -> None:
+    program.renew(ONE, Route53())
+    before = (machine / "use" / "host.pem").read_bytes()
+    (machine / "live").rename(machine / "away")
+    commands(machine)
+    assert program.deploy() == []
+    assert (machine / "use" / "host.pem").read_bytes() == before
+    assert commands(machine) == []
+
+
 def test_a_failure_leaves_what_is_in_use_and_raises_an_alarm(machine: Path) -> None:
     program.renew(ONE, Route53())
     before = (machine / "use" / "host.pem").read_bytes()

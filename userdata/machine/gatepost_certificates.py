@@ -190,7 +190,8 @@ def deploy() -> list[str]:
 
     A reload lets Postfix's and nginx's processes end their connections before they go.
     """
-    pairs = {HOST: SELF_SIGNED}
+    # What is in use outlives a volume that has not come (gatepost-volume).
+    pairs = {} if (IN_USE / f"{HOST}.pem").exists() else {HOST: SELF_SIGNED}
     for lineage in sorted(LIVE.glob("*/fullchain.pem")):
         folder = lineage.parent
         pairs[folder.name] = (str(folder / "privkey.pem"), str(folder / "fullchain.pem"))
