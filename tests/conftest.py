@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent))  # for `recording` and others that folders share
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
     """Share the tests out: whole labs one after the other, beside them the rest by their files.
 
     Files of one group stay in one process, and so do the fixtures that they share. The labs take
@@ -30,6 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         alone = LABS in item.path.parents
         item.add_marker(pytest.mark.xdist_group(LABS.name if alone else str(item.path)))
     items.sort(key=lambda item: LABS not in item.path.parents)
+    # Before the plugin's own hook, which goes by the marks.
+    return (yield)
 
 
 def _settings(stack: str, kind: str) -> dict[str, Any]:
