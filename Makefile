@@ -48,7 +48,7 @@ lint: install
 
 # Two processes: one for the whole labs, which mostly wait, one for all else (tests/conftest.py).
 test: host lint
-	.venv/bin/pytest --numprocesses 2 --dist loadgroup
+	.venv/bin/pytest --numprocesses 2 --no-loadscope-reorder
 
 bench: host
 	.venv/bin/python -m benchmarks

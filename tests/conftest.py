@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
-LABS = Path(__file__).parent / "lab" / "session"
+LABS = "tests/lab/session/"
 """The tests of whole labs, one of which keeps a processor busy and listens to the clock."""
 
 # A shell starts a background job with SIGINT ignored, and what is ignored is inherited: tests that
@@ -21,19 +22,24 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, str(Path(__file__).parent))  # for `recording` and others that folders share
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None]:
-    """Share the tests out: whole labs one after the other, beside them the rest by their files.
+class Shares(LoadScopeScheduling):
+    """Shares the tests out between processes: whole labs one after the other, the rest by files.
 
-    Files of one group stay in one process, and so do the fixtures that they share. The labs take
-    longest, so they come first.
+    What shares a fixture stays in one process.
     """
-    for item in items:
-        alone = LABS in item.path.parents
-        item.add_marker(pytest.mark.xdist_group(LABS.name if alone else str(item.path)))
-    items.sort(key=lambda item: LABS not in item.path.parents)
-    # Before the plugin's own hook, which goes by the marks.
-    return (yield)
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return LABS if file.startswith(LABS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares:
+    return Shares(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The whole labs come first, as they take longest."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LABS))
 
 
 def _settings(stack: str, kind: str) -> dict[str, Any]:
