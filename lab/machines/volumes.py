@@ -149,7 +149,12 @@ def detach(holder: Holder, volume_id: str) -> None:
     if process:
         process.signal(signal.SIGKILL)
     file = image(holder, volume_id)
-    if not wait_for(lambda: not loop_devices(file), RELEASE_LIMIT):
+
+    def released() -> bool:
+        # The process lets go of its device before it has ended; until then its name is taken.
+        return not loop_devices(file) and not (process and process.alive())
+
+    if not wait_for(released, RELEASE_LIMIT):
         where = attachment.instance if attachment else "a machine that has ended"
         raise MachineError(
             f"{volume_id} is in use by {where} {RELEASE_LIMIT:g} s after it was detached: its "
