@@ -10,7 +10,7 @@ import boto3
 import pytest
 from emulated import Emulator
 
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError
 from lab.engine.project import mirror
 from lab.faults import SOUND, Faults
@@ -54,9 +54,7 @@ class Domain:
 
 @pytest.fixture
 def domain(tmp_path: Path) -> Iterator[Domain]:
-    built = find_engine(cache_folder())
-    if built is None:
-        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    built = ensure_engine(cache_folder(), print)
     mirror(ROOT, tmp_path / "project")
     images = tuple(image_architectures(tmp_path / "project").items())
     with Emulator(tmp_path, images=images) as emulator:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from emulated import Emulator
 
-from lab.engine.build import find_engine
+from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine, EngineError, Result
 from lab.engine.project import mirror
 from lab.session import cache_folder
@@ -55,9 +55,7 @@ class Company:
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    built = find_engine(cache_folder())
-    if built is None:
-        pytest.skip("no Pulumi engine: run `gatepost lab up` once, it builds one")
+    built = ensure_engine(cache_folder(), print)
     folder = tmp_path_factory.mktemp("turns")
     mirror(ROOT, folder / "project")
     images = tuple(image_architectures(folder / "project").items())
@@ -122,6 +120,4 @@ def test_a_relay_that_is_taken_out_takes_no_other_with_it(company: Company) -> N
     with pytest.raises(EngineError, match=r"mx2\.example\.jp must keep its address 10\.2\.2\.5"):
         company.engine.preview(STACK)
     company.change(relays=[second | {"place": 2}])
-    done = launched(company.up())
-    # The hub's main.cf lists the relays.
-    assert done == {("delete", MX1), ("replace", HUB)}
+    assert launched(company.up()) == {("delete", MX1)}
