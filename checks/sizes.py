@@ -1,4 +1,4 @@
-"""Messages just under the announced size: what the edge takes arrives, it never comes back."""
+"""Messages just under the announced size: what is taken arrives, it never comes back."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from checks.mail import files, token
 from checks.queueing import queue_ids, settle
+from checks.smtp import dialogue
 from checks.suite import Check, Failed, Scene, expect
 from model.mail import EDGE_SIZE
 
 LIMIT = 120.0
 """Seconds for a message of that size to reach a branch."""
+LOOPBACK = "127.0.0.1"
+"""Where a host behind the edge takes its own programs' mail."""
 
 _CLIENT = """
 import json, smtplib, sys
@@ -51,29 +54,74 @@ SHAPES = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """Which host connects to which address, and for whom the message is."""
+
+    host: str
+    address: str
+    sender: str
+    recipients: list[str]
+
+
+def inwards(scene: Scene) -> Way:
+    """A stranger, to people of every host."""
+    outside, domain = scene.outside[0], scene.domains[0]
+    return Way(
+        host=outside.name,
+        address=scene.relay.public_ip,
+        sender=f"a@{outside.domain}",
+        recipients=sorted({f"taro@{domain}", *([f"jiro@{domain}"] if scene.branch else [])}),
+    )
+
+
+def outwards(scene: Scene) -> Way:
+    """A program of the innermost host, by that host, to the hub and beyond."""
+    outside, domain = scene.outside[0], scene.domains[0]
+    host, sender = (scene.branch, "jiro") if scene.branch else (scene.hub, "hanako")
+    return Way(
+        host=host.name,
+        address=LOOPBACK,
+        sender=f"{sender}@{domain}",
+        recipients=sorted({f"taro@{domain}", f"a@{outside.domain}"}),
+    )
+
+
 def checks(_: Scene) -> list[Check]:
-    """The shapes, as one check."""
-    return [just_under]
+    """Where the limit is, and the shapes, as one check."""
+    return [own_programs, just_under]
+
+
+def own_programs(scene: Scene) -> str:
+    """a program's message beyond the size limit is refused by its own host"""
+    inside = [host for host in scene.hosts if host.role != "relay"]
+    for host in inside:
+        for size, wanted in ((EDGE_SIZE, "250 "), (EDGE_SIZE + 1, "552 5.3.4 ")):
+            line = f"MAIL FROM:<taro@{scene.domains[0]}> SIZE={size}"
+            reply = dialogue(scene, host.name, LOOPBACK, "EHLO check.test", line)[-1]
+            expect(reply.startswith(wanted), f"{host.name} to {line}: {wanted}, said {reply!r}")
+    return f"{len(inside)} hosts; {EDGE_SIZE} bytes pass, one more hears 552"
 
 
 def just_under(scene: Scene) -> str:
     """a message just under the announced size arrives, or is refused at the edge"""
-    taken = sum(arrives_or_is_refused(scene, shape) for shape in SHAPES)
-    expect(taken, "none of the messages was taken at the edge")
-    return f"{taken} of {len(SHAPES)} taken and delivered, the others refused with 552"
+    ways = [(inwards(scene), shape) for shape in SHAPES] + [(outwards(scene), SHAPES[0])]
+    taken = [arrives_or_is_refused(scene, shape, way) for way, shape in ways]
+    expect(any(taken[:-1]), "none of the messages was taken at the edge")
+    expect(taken[-1], f"{ways[-1][0].host} did not take its own program's message")
+    return f"{sum(taken)} of {len(taken)} taken and delivered, the others refused with 552"
 
 
-def arrives_or_is_refused(scene: Scene, shape: Shape) -> bool:
-    """Send one; if the edge takes it, require a copy for each recipient and no bounce.
+def arrives_or_is_refused(scene: Scene, shape: Shape, way: Way) -> bool:
+    """Send one; if it is taken, require a copy for each recipient and no bounce.
 
-    Returns whether the edge took it; raises Failed unless it then arrived, or was refused with 552.
+    Returns whether it was taken; raises Failed unless it then arrived, or was refused with 552.
     """
-    outside, domain, word = scene.outside[0], scene.domains[0], token()
-    recipients = sorted({f"taro@{domain}", *([f"jiro@{domain}"] if scene.branch else [])})
+    word, recipients = token(), way.recipients
     before, queued = files(scene), queue_ids(scene)
     order = {
-        "address": scene.relay.public_ip,
-        "sender": f"a@{outside.domain}",
+        "address": way.address,
+        "sender": way.sender,
         "recipients": recipients,
         "word": word,
         "size": EDGE_SIZE - shape.below,
@@ -82,7 +130,7 @@ def arrives_or_is_refused(scene: Scene, shape: Shape) -> bool:
         "headers": 200,
     }
     argv = ["python3", "-c", _CLIENT]
-    done = scene.run(outside.name, argv, stdin=json.dumps(order), limit=LIMIT)
+    done = scene.run(way.host, argv, stdin=json.dumps(order), limit=LIMIT)
     code = done.out.strip()
     if code not in ("250", "552"):
         raise Failed(f"{shape}: {code or done.err.strip().splitlines()[-1:]}")

@@ -40,6 +40,9 @@ class Postfix:
     role: str
     host: str
     domains: tuple[str, ...]
+    address: str = ""
+    """Where a host behind the edge listens for others of our own; its own programs come by the
+    loopback address. A relay listens everywhere."""
     trusted: tuple[str, ...] = ()
     """Networks from which mail for anywhere is taken: by a relay's inside service, from the hub; by
     the hub, from servers to migrate from. Empty: from none."""
@@ -172,8 +175,9 @@ def relay(settings: Environment, host: str, hub: IPv4Address, public_ip: str) ->
     )
 
 
-def hub(settings: Environment) -> Postfix:
-    """The mail server inside; relays and branches are known and trusted as the directory says."""
+def hub(settings: Environment, address: IPv4Address) -> Postfix:
+    """The mail server inside, which has the `address`; relays and branches are known and trusted as
+    the directory says."""
     primary, smarthost = settings.domains[0], settings.smarthost
     own: dict[str, Any] = {}
     if settings.outbound == RELAY:
@@ -186,6 +190,7 @@ def hub(settings: Environment) -> Postfix:
     return Postfix(
         role="hub",
         host=settings.hub.host,
+        address=str(address),
         domains=settings.every_domain,
         exit=settings.outbound != RELAY,
         hidden=(settings.hub.host,),
@@ -217,14 +222,15 @@ def own_zone_first(
     }
 
 
-def branch(host: str, domains: tuple[str, ...], hub: str, hub_host: str) -> Postfix:
+def branch(host: str, address: str, domains: tuple[str, ...], hub: str, hub_host: str) -> Postfix:
     """A branch's server: keeps its own users' mail, hands everything else to the hub.
 
-    `hub` is the hub's address, `hub_host` its name.
+    `address` is its own, `hub` the hub's, and `hub_host` the hub's name.
     """
     return Postfix(
         role="branch",
         host=host,
+        address=address,
         domains=domains,
         hidden=(host,),
         inside=hub,

@@ -91,7 +91,7 @@ def _declare(
     stored = software_object(name, archive, owner=owner, bucket=terms.directory, opts=opts)
     volumes = _volumes(stack, settings, opts)
     ids = Output.all(**{purpose: volume.id for purpose, volume in volumes.items()})
-    document = _document(settings, terms, owner)
+    document = _document(settings, str(plan.server), terms, owner)
     server = MailHost(
         server_name(stack),
         host=settings.host,
@@ -163,10 +163,12 @@ def _volumes(stack: str, settings: Branch, opts: ResourceOptions) -> dict[str, a
     }
 
 
-def _document(settings: Branch, terms: Contract, owner: str) -> Callable[[Mapping[str, str]], str]:
+def _document(
+    settings: Branch, address: str, terms: Contract, owner: str
+) -> Callable[[Mapping[str, str]], str]:
     """The server's user data, given the ids of its volumes by purpose."""
     domains = terms.every_domain
-    postfix = mail.branch(settings.host, domains, terms.hub_address, terms.hub)
+    postfix = mail.branch(settings.host, address, domains, terms.hub_address, terms.hub)
     reader = render.Directory(
         role=flows.BRANCH,
         bucket=terms.directory,

@@ -301,7 +301,7 @@ class _Build:
 
     def _hub(self) -> MailHost:
         settings = self.settings
-        postfix = mail.hub(settings)
+        postfix = mail.hub(settings, self.plan.hub)
         volumes = self._volumes(
             settings.hub.host, 0, queue=settings.disks.queue, mail=settings.disks.mail
         )

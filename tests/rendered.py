@@ -28,8 +28,10 @@ def hosts(settings: Environment) -> dict[str, mail.Postfix]:
         "relay": mail.relay(
             settings, "dmz-ms.example.jp", IPv4Address("10.1.11.5"), "198.51.100.1"
         ),
-        "hub": mail.hub(settings),
-        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
+        "hub": mail.hub(settings, IPv4Address("10.1.11.5")),
+        "branch": mail.branch(
+            "ms2.example.jp", "192.168.10.5", settings.domains, "10.1.11.5", "ms.example.jp"
+        ),
     }
 
 

@@ -114,8 +114,10 @@ def main_cf(dev: dict[str, Any]) -> list[dict[str, str]]:
     settings = Environment(**read_environment(dev)[0])
     plan = addressing.environment_plan(settings.network, 1, [0])
     relay = mail.relay(settings, settings.relays[0].host, plan.hub, "198.51.100.1")
-    hub = mail.hub(settings)
-    branch = mail.branch("ms2.example.jp", settings.domains, str(plan.hub), settings.hub.host)
+    hub = mail.hub(settings, plan.hub)
+    branch = mail.branch(
+        "ms2.example.jp", "192.168.10.5", settings.domains, str(plan.hub), settings.hub.host
+    )
     found = []
     for host in (relay, hub, branch, hub):
         pairs = [line.partition("=") for line in render.main_cf(host).splitlines() if "=" in line]

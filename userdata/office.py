@@ -29,11 +29,12 @@ def files(
     the VPN's id, `tunnels` are the public addresses of AWS's ends; there is no key in any file.
     Raises Refused where the hub would refuse these people, or a host the hub's key.
     """
-    postfix = mail.branch(office.host, terms.every_domain, terms.hub_address, terms.hub)
+    own, hub = str(office.address), terms.hub_address
+    postfix = mail.branch(office.host, own, terms.every_domain, hub, terms.hub)
     sources = _tables(office, terms, people, postfix, hub_key)
     known = {
         "office": office,
-        "hub": terms.hub_address,
+        "hub": hub,
         "environment": terms.network,
         "connection": connection,
         "tunnels": tunnels,

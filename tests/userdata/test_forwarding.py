@@ -168,7 +168,7 @@ def test_each_hop_of_what_is_forwarded_takes_more_than_the_one_before(dev: dict[
     chosen = settings(dev)
     relay, hub = master(chosen, "relay"), master(chosen, "hub")
     way = [
-        hub["smtp smtpd"],
+        hub["10.1.11.5:smtp smtpd"],
         hub["cleanup-inside cleanup"],
         hub[f"127.0.0.1:{ports.FORWARDING} smtpd"],
         hub["cleanup-forward cleanup"],

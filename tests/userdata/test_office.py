@@ -38,7 +38,11 @@ mount -t tmpfs tmpfs "$1/root/dev"
 mknod -m 666 "$1/root/dev/null" c 1 3
 mknod -m 666 "$1/root/dev/urandom" c 1 9
 ip link set lo up
+ip address add 192.168.99.5/32 dev lo
 exec chroot "$1/root" sh -ec '
+# As its package leaves it: running.
+cp /usr/share/postfix/main.cf.debian /etc/postfix/main.cf
+postfix start
 sh /office/mail/install.sh
 test "$(postmap -q goro@example.jp cdb:/var/lib/gatepost/tables/transport)" = virtual:
 postconf -n 2>&1 >/dev/null

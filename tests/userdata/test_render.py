@@ -23,6 +23,8 @@ from model.settings import Environment, read_environment
 from userdata import render, software
 from userdata.machine.gatepost_directory.objects import Config
 
+HUB = IPv4Address("10.1.11.5")
+
 
 @pytest.fixture
 def settings(dev: dict[str, Any]) -> Environment:
@@ -63,7 +65,7 @@ def test_only_the_edge_says_550(settings: Environment) -> None:
 @pytest.mark.parametrize("outbound", ["relay", "direct"])
 def test_the_hub_refuses_to_insiders_only(dev: dict[str, Any], outbound: str) -> None:
     settings = Environment(**read_environment(dev | {"outbound": outbound})[0])
-    host = mail.hub(settings)
+    host = mail.hub(settings, HUB)
     assert parameters(render.main_cf(host))["smtpd_recipient_restrictions"] == (
         "check_recipient_access cdb:$tables/held, reject_unlisted_recipient, "
         "check_client_access cdb:$tables/edge, check_recipient_access cdb:$tables/refused"
@@ -80,10 +82,14 @@ def test_each_hop_takes_more_than_any_hop_before_it(settings: Environment) -> No
     def limit(options: dict[str, str]) -> int:
         return int(options["message_size_limit"])
 
-    inwards = [mail.EDGE_SIZE, limit(hub["smtp smtpd"]), limit(branch["smtp smtpd"])]
-    outwards = [mail.EDGE_SIZE, limit(hub["smtp smtpd"]), limit(relay["10025 smtpd"])]
+    at_hub, at_branch = limit(hub[f"{HUB}:smtp smtpd"]), limit(branch["192.168.10.5:smtp smtpd"])
+    inwards = [mail.EDGE_SIZE, at_hub, at_branch]
+    outwards = [mail.EDGE_SIZE, at_hub, limit(relay["10025 smtpd"])]
     for way in (inwards, outwards):
         assert all(after - before >= mail.HOP_MARGIN for before, after in pairwise(way))
+    for role in (hub, branch):
+        assert role["127.0.0.1:smtp smtpd"] == {}, "a host's own programs meet the same one"
+        assert "smtp smtpd" not in role, "one service for every address would let them send more"
     for role in (relay, hub, branch):
         for name, options in role.items():
             # What smtpd lets in its cleanup must not refuse (both have the limit).
@@ -147,14 +153,14 @@ def test_servers_to_migrate_from_are_known_by_address(dev: dict[str, Any]) -> No
     addresses = {"old": "10.9.0.5", "hosted": "203.0.113.9"}
     old = {"legacy": [{"name": name, "address": each} for name, each in addresses.items()]}
     settings = Environment(**read_environment(dev | old)[0])
-    hub = mail.hub(settings)
+    hub = mail.hub(settings, HUB)
     # Who comes from the Internet does not come to the hub.
     assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8, 10.9.0.5/32"
     way = services(render.postfix_files(hub)["master.cf"])["legacy smtp"]
     assert way["smtp_tls_security_level"] == "may"
     assert "smtp_tls_chain_files" not in way
     hosted = Environment(**read_environment(dev | {"legacy": old["legacy"][1:]})[0])
-    hub = mail.hub(hosted)
+    hub = mail.hub(hosted, HUB)
     assert parameters(render.main_cf(hub))["mynetworks"] == "127.0.0.0/8"
     assert "legacy smtp" in services(render.postfix_files(hub)["master.cf"])
 
@@ -333,7 +339,7 @@ def test_the_hub_sends_by_the_directory_s_relays_its_own_zone_s_first(dev: dict[
         ("a.example.jp", IPv4Address("10.1.1.5")),
         ("b.example.jp", IPv4Address("10.1.2.4")),
     ]
-    hub = parameters(render.main_cf(mail.hub(settings)))
+    hub = parameters(render.main_cf(mail.hub(settings, HUB)))
     way = "pipemap:{ static:relays, cdb:$tables/outward }"
     assert hub["sender_dependent_relayhost_maps"] == way
     assert hub["relayhost"] == "[127.0.0.1]:10025", "without the table nothing leaves"

@@ -7,7 +7,7 @@ import re
 import subprocess
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,19 @@ def arrivals(scene: Scene) -> Counter[Message]:
     return found
 
 
-def judge(scene: Scene, flows: Sequence[Flow], *also: Message) -> None:
+def judge(
+    scene: Scene, flows: Sequence[Flow], *also: Message, before: Iterable[Message] = ()
+) -> None:
     """What was taken is there once; what may have been taken at most once; nothing else is.
 
-    `also` are messages beside the flows' that were taken.
+    `also` are messages beside the flows' that were taken; what was there `before` is no matter.
     """
     sent = {message for each in flows for message in each.sent} | {*also}
     tried = {message for each in flows for message in each.tried} | {*also}
     assert all(len(each.sent) >= 5 for each in flows), [len(each.sent) for each in flows]
     found = arrivals(scene)
+    for message in before:
+        del found[message]
     assert {message: found[message] for message in sent if found[message] != 1} == {}
     assert {message: count for message, count in found.items() if count != 1} == {}
     assert set(found) <= tried

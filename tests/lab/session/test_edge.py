@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -83,8 +83,11 @@ def test_a_blocked_port_25_is_named_by_who_sends(bench: Bench, scene: Scene) -> 
     ],
     ids=str,
 )
-def test_no_shape_of_message_is_taken_and_then_returned(scene: Scene, shape: Shape) -> None:
-    sizes.arrives_or_is_refused(scene, shape)
+@pytest.mark.parametrize("way", [sizes.inwards, sizes.outwards])
+def test_no_shape_of_message_is_taken_and_then_returned(
+    scene: Scene, shape: Shape, way: Callable[[Scene], sizes.Way]
+) -> None:
+    sizes.arrives_or_is_refused(scene, shape, way(scene))
 
 
 def test_one_address_may_send_so_many_messages_a_minute(scene: Scene) -> None:
@@ -180,6 +183,7 @@ def test_a_changed_service_is_noticed(
             "should say 550 5.5.1 ",
         ),
         ("relay", "message_size_limit", "40000000", strangers.too_large, "552 5.3.4 , said '250 "),
+        ("branch", "message_size_limit", "37000000", sizes.own_programs, "552 5.3.4 , said '250 "),
         (
             "relay",
             "virtual_alias_maps",

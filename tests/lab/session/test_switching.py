@@ -6,7 +6,7 @@ of the receivers is strict, and bounces what SPF, or a name that is not there ye
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,15 +17,20 @@ from checks.ready import wait_ready
 from checks.suite import Scene
 from cli.twin import Twin
 from lab.faults import SOUND, Faults
-from lab.internet.plan import INTERNET, INTERNET2
+from lab.internet.plan import INTERNET, INTERNET2, SMARTHOST
 from lab.waiting import wait_for
 from tests.lab.session import flow
 from tests.lab.session.bench import Bench, copy_project, edit
 from tests.lab.session.flow import Flow
+from tests.lab.session.login import DNS, LOGIN, put
 
 RELAY, HUB = "dmz-ms.example.jp", "ms.example.jp"
 RELAYING = "    outbound: relay\n"
 BOTH_WAYS = "    dns: {also_leaves_by: [relay, direct]}\n"
+BY_SMARTHOST = f"""\
+    smarthost: {{host: email-smtp.us-east-1.amazonaws.com, drain: true}}
+{DNS}      also_leaves_by: [relay]
+"""
 REMEMBERED = Faults(dns_remembered=True)
 """What an Internet is like."""
 PAUSE = 0.4
@@ -135,12 +140,15 @@ def stack_file(bench: Bench) -> Path:
     return bench.lab.project / "stacks" / "Pulumi.dev.yaml"
 
 
-def nothing_lost(scene: Scene, flows: list[Flow], *held: flow.Message) -> None:
+def nothing_lost(
+    scene: Scene, flows: list[Flow], *held: flow.Message, before: Iterable[flow.Message] = ()
+) -> None:
     """All that was taken arrives, once."""
     for host in (*scene.outside, *scene.hosts):
         scene.run(host.name, ["postqueue", "-f"])
     empty_queues(scene)
-    flow.judge(scene, flows, *held)
+    assert wait_for(lambda: not flow.queue(scene, SMARTHOST.namespace), MAIL_LIMIT)
+    flow.judge(scene, flows, *held, before=before)
 
 
 def hold_back(scene: Scene, holder: str) -> flow.Message:
@@ -151,6 +159,39 @@ def hold_back(scene: Scene, holder: str) -> flow.Message:
     assert scene.run(HUB, argv, stdin=text).code == 0
     assert wait_for(lambda: deferred(scene, holder, recipient), DEFER_LIMIT), holder
     return word, recipient
+
+
+def test_no_message_is_lost_or_doubled_when_a_smarthost_takes_over_and_goes(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """What the relay has not sent is handed to it (`drain`), what the hub has not goes back."""
+    scene = Scene(Twin(bench.lab))
+    noted, before = flow.bounces(scene), flow.arrivals(scene)
+    rename(bench, RELAYING, RELAYING + BY_SMARTHOST)
+    assert put(bench, "dev", LOGIN).returncode == 0
+    flows = [inward(bench, tmp_path / "in"), outward(bench, tmp_path / "out-1")]
+    held = []
+    try:
+        for mode, other, holder, fault in (
+            ("relay", "smarthost", RELAY, Faults(port_25=(RELAY,))),
+            ("smarthost", "relay", HUB, Faults(wrong_certificate=("smarthost",))),
+        ):
+            assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
+            bench.lab.break_on_purpose(fault)
+            held.append(hold_back(scene, holder))
+            switch(bench, mode, other)
+            assert deferred(scene, holder, held[-1][1])
+            bench.lab.break_on_purpose(SOUND)
+            assert scene.run(holder, ["postqueue", "-f"]).code == 0
+            assert wait_for(lambda: held[-1] in flow.arrivals(scene), MAIL_LIMIT), held[-1]
+            flows.append(outward(bench, tmp_path / f"out-{other}"))
+        assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
+        rename(bench, RELAYING + BY_SMARTHOST, RELAYING)
+    finally:
+        for each in flows:
+            each.end()
+    nothing_lost(scene, flows, *held, before=before)
+    assert flow.bounces(scene) == noted
 
 
 def deferred(scene: Scene, host: str, recipient: str) -> bool:

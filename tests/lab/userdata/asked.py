@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+OTHERS = sys.argv[1]
+"""Where it takes mail from other hosts."""
 TABLES = "/var/lib/gatepost/tables"
 MAILBOXES = "/var/mail/vhosts"
 PART = 8
@@ -44,7 +46,7 @@ def table(name: str, keys: list[str]) -> dict[str, str]:
 
 def session(client: str) -> smtplib.SMTP:
     made = smtplib.SMTP(local_hostname="mx.example.net", timeout=LIMIT, source_address=(client, 0))
-    made.connect("127.0.0.1" if client.startswith("127.") else "10.1.1.9")
+    made.connect("127.0.0.1" if client.startswith("127.") else OTHERS)
     made.ehlo()
     made.mail("a@example.net")
     return made

@@ -16,6 +16,8 @@ from model.mail import Postfix
 from userdata import render, software
 
 HERE = Path(__file__).parent
+LISTENS = "10.1.1.9"
+"""Where a role behind the edge takes mail from others."""
 RUN = """
 set -eu
 mount -t overlay overlay "$1/root" -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work"
@@ -25,7 +27,7 @@ ip link set lo up
 for address in $3; do ip address add "$address/32" dev lo; done
 mkdir -p "$1/root/var/lib/gatepost/tables" "$1/root/var/mail/vhosts"
 chown 5000:5000 "$1/root/var/mail/vhosts"
-exec chroot "$1/root" python3 /asked.py
+exec chroot "$1/root" python3 /asked.py "$4"
 """
 OWN = {
     "smtpd_tls_security_level": "none",
@@ -77,9 +79,9 @@ def running(
     (folder / "upper" / "asked.py").write_text((HERE / "asked.py").read_text())
     lower = ":".join(map(str, image.layers))
     apart = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
-    addresses = " ".join(["10.1.1.9", *clients])
+    addresses = " ".join([LISTENS, *clients])
     with subprocess.Popen(
-        [*apart, "sh", "-c", RUN, "run", str(folder), lower, addresses],
+        [*apart, "sh", "-c", RUN, "run", str(folder), lower, addresses, LISTENS],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

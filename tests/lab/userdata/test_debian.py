@@ -60,8 +60,10 @@ def image() -> Image:
 def hosts(settings: Environment) -> dict[str, mail.Postfix]:
     return {
         "relay": mail.relay(settings, settings.relays[0].host, IPv4Address("10.1.11.5"), "1.2.3.4"),
-        "hub": mail.hub(settings),
-        "branch": mail.branch("ms2.example.jp", settings.domains, "10.1.11.5", "ms.example.jp"),
+        "hub": mail.hub(settings, IPv4Address("10.1.11.5")),
+        "branch": mail.branch(
+            "ms2.example.jp", "192.168.10.5", settings.domains, "10.1.11.5", "ms.example.jp"
+        ),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +20,7 @@ from lab.machines.image import Image, Images
 from lab.session import cache_folder
 from model import mail
 from model.settings import Environment, read_environment
-from tests.lab.userdata.running import Running, running
+from tests.lab.userdata.running import LISTENS, Running, running
 from userdata import render
 from userdata.machine.gatepost_directory.tables import derive
 
@@ -62,14 +63,14 @@ def asked(image: Image, host: mail.Postfix, tables: Mapping[str, Any]) -> Genera
 
 
 def branch() -> mail.Postfix:
-    return mail.branch("ms2.example.jp", DOMAINS, HUB_ADDRESS, "ms.example.jp")
+    return mail.branch("ms2.example.jp", LISTENS, DOMAINS, HUB_ADDRESS, "ms.example.jp")
 
 
 def hub(dev: dict[str, Any]) -> mail.Postfix:
     legacy = [{"name": "old", "address": "203.0.113.9"}]
     values, problems = read_environment(dev | {"domains": list(DOMAINS), "legacy": legacy})
     assert problems == []
-    return mail.hub(Environment(**values))
+    return mail.hub(Environment(**values), IPv4Address(LISTENS))
 
 
 def every_form() -> list[tuple[str, str]]:
