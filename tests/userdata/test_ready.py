@@ -72,7 +72,10 @@ def test_a_relay_that_crashed_marks_its_tables_before_it_is_ready_and_asks_nobod
 def test_postfix_waits_until_the_tables_are_marked() -> None:
     postfix, service = ConfigParser(), ConfigParser()
     postfix.read_string(machine("postfix.conf"))
-    assert postfix["Unit"]["After"] == "gatepost-directory.service"
+    # And for the address at which it listens, if it is behind the edge.
+    waits = {"gatepost-directory.service", "network-online.target"}
+    assert set(postfix["Unit"]["After"].split()) == waits
+    assert set(postfix["Unit"]["Wants"].split()) == waits
     service.read_string(machine("gatepost-directory.service"))
     assert service["Service"]["Type"] == "notify"
     # Or each would wait for the other.
