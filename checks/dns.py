@@ -88,7 +88,7 @@ def spf_verdicts(scene: Scene) -> str:
     """SPF passes mail of every domain from every exit, by its own EHLO name too, and no other"""
     environment = scene.environment
     exits: dict[str, str] = environment["exits"]
-    domains = [*scene.domains, *environment["alias_domains"]]
+    domains = scene.every_domain
     stranger = scene.outside[0]
     # A null sender is judged by its EHLO name (RFC 7208 section 2.4).
     senders = ["", *(f"a@{domain}" for domain in domains)]

@@ -38,7 +38,7 @@ def unknown_recipient(scene: Scene) -> str:
     """an unknown recipient hears 550 from every relay, at RCPT"""
     outside = scene.outside[0]
     for relay in scene.relays:
-        for domain in _domains(scene):
+        for domain in scene.every_domain:
             reply = rcpt(
                 scene, outside.name, relay.public_ip, f"a@{outside.domain}", f"nobody@{domain}"
             )
@@ -46,7 +46,7 @@ def unknown_recipient(scene: Scene) -> str:
                 reply.startswith("550 5.1.1 "),
                 f"nobody@{domain} should hear 550 from {relay.name}, heard {reply!r}",
             )
-    return f"550 5.1.1 in {', '.join(_domains(scene))}"
+    return f"550 5.1.1 in {', '.join(scene.every_domain)}"
 
 
 def role_addresses(scene: Scene) -> str:
@@ -54,7 +54,7 @@ def role_addresses(scene: Scene) -> str:
     outside, operator = scene.outside[0], f"taro@{scene.domains[0]}"
     count = 0
     for relay in scene.relays:
-        for place in [*_domains(scene), relay.name, f"[{relay.public_ip}]"]:
+        for place in [*scene.every_domain, relay.name, f"[{relay.public_ip}]"]:
             for role in ("postmaster", "abuse"):
                 recipient = f"{role}@{place}"
                 reply = rcpt(scene, outside.name, relay.public_ip, "", recipient)
@@ -102,11 +102,6 @@ def _from_our_own(
     """The reply to RCPT where a host of our own proves that it is one."""
     mine = identity(scene, source.name)
     return rcpt(scene, source.name, target.private_ip, sender, recipient, identity=mine)
-
-
-def _domains(scene: Scene) -> list[str]:
-    """The mail domains and the alias domains."""
-    return [*scene.domains, *scene.environment["alias_domains"]]
 
 
 def no_account(scene: Scene) -> str:

@@ -115,6 +115,11 @@ class Scene:
         return self.environment["domains"]
 
     @property
+    def every_domain(self) -> list[str]:
+        """The mail domains and their alias domains."""
+        return [*self.domains, *self.environment["alias_domains"]]
+
+    @property
     def outbound(self) -> str:
         """How mail leaves: a mode of model.outbound."""
         return self.environment["outbound"]

@@ -94,7 +94,7 @@ def policies(scene: Scene) -> str:
     hosts = {relay.name for relay in scene.relays}
     modes = set()
     for relay in scene.relays:
-        for domain in _domains(scene):
+        for domain in scene.every_domain:
             announced = told[f"_mta-sts.{domain}"]["values"][0]
             deadline = time.monotonic() + POLICY_LIMIT
             while policy_id(text := _fetch(scene, relay, domain)) not in announced:
@@ -107,15 +107,17 @@ def policies(scene: Scene) -> str:
             named = {value for key, value in lines if key == "mx"}
             expect(named == hosts, f"{where} names {named}, the relays are {hosts}")
             modes |= {value for key, value in lines if key == "mode"}
-    return f"{len(_domains(scene))} domains, {len(hosts)} relays, mode {', '.join(sorted(modes))}"
+    return (
+        f"{len(scene.every_domain)} domains, {len(hosts)} relays, mode {', '.join(sorted(modes))}"
+    )
 
 
 def policy_clients(scene: Scene) -> str:
     """a sender that honours MTA-STS accepts every domain"""
-    for domain in _domains(scene):
+    for domain in scene.every_domain:
         said = scene.run(scene.outside[0].name, ["sts-check", domain])
         expect(said.code == 0, f"sts-check {domain}: {said.out.strip()} {_last(said)}")
-    return ", ".join(_domains(scene))
+    return ", ".join(scene.every_domain)
 
 
 def nothing_else(scene: Scene) -> str:
@@ -234,10 +236,6 @@ def _demand(scene: Scene, outside: OutsideHost) -> str:
     if dig("TLSA", f"_25._tcp.{outside.host}").strip():
         return "DANE"
     return "MTA-STS" if "v=STSv1" in dig("TXT", f"_mta-sts.{outside.domain}") else ""
-
-
-def _domains(scene: Scene) -> list[str]:
-    return [*scene.domains, *scene.environment["alias_domains"]]
 
 
 def _handshake(scene: Scene, relay: MailHost) -> str:

@@ -146,7 +146,7 @@ def _names(scene: Scene) -> dict[str, str]:
     return {
         "domain": scene.domains[0],
         "second": scene.domains[-1],
-        "last": [*scene.domains, *scene.environment["alias_domains"]][-1],
+        "last": scene.every_domain[-1],
         "user": f"taro@{scene.domains[0]}",
         "relay": scene.relay.name,
         "public": scene.relay.public_ip,

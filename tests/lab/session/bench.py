@@ -8,14 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+from checks.ready import wait_ready
 from checks.suite import Check, Failed, Scene
+from cli.twin import Twin
 from lab import hosts
 from lab.engine.deploy import Engine
 from lab.engine.project import SKIPPED
@@ -70,6 +73,16 @@ class Bench:
         noise: list[str] = []
         says = Says(phase=phases.append, noise=noise.append)
         return cls(lab=Lab(project, state, says), phases=phases, noise=noise)
+
+    @contextmanager
+    def up(self, stacks: list[str]) -> Generator[None]:
+        """The lab with these stacks, whose hosts take mail; it is taken down afterwards."""
+        try:
+            self.lab.up(stacks)
+            wait_ready(Twin(self.lab))
+            yield
+        finally:
+            self.lab.down()
 
     def boot_ids(self) -> dict[str, str]:
         """The boot id of each machine that runs."""

@@ -43,12 +43,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     key = "  gatepost:environment:\n"
     edit(project / "stacks/Pulumi.dev.yaml", key, f"{key}    branch_link: transit-gateway\n")
     found = Bench.of(project, tmp_path_factory.mktemp("branches-lab") / "state")
-    try:
-        found.lab.up(["dev"])
-        wait_ready(Twin(found.lab))
+    with found.up(["dev"]):
         yield found
-    finally:
-        found.lab.down()
 
 
 @pytest.fixture

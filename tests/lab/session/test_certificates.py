@@ -12,7 +12,6 @@ import pytest
 
 from checks import alarms, tls
 from checks.mail import token, wait_for
-from checks.ready import wait_ready
 from checks.suite import Scene
 from cli.twin import Twin
 from lab import hosts
@@ -63,12 +62,8 @@ with smtplib.SMTP(server, timeout=300) as client:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     project = copy_project(tmp_path_factory.mktemp("certificates") / "project")
     found = Bench.of(project, tmp_path_factory.mktemp("certificates-lab") / "state")
-    try:
-        found.lab.up(["prod"])
-        wait_ready(Twin(found.lab))
+    with found.up(["prod"]):
         yield found
-    finally:
-        found.lab.down()
 
 
 @pytest.fixture

@@ -54,12 +54,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     edit(project / "stacks" / "Pulumi.dev.yaml", mode, mode + "    forwarding: srs\n")
     edit(project / "stacks" / "people" / "dev.yaml", "\naliases:\n", "\naliases:\n" + ALIASES)
     found = Bench.of(project, tmp_path_factory.mktemp("forwarding-lab") / "state")
-    try:
-        found.lab.up(["dev", "dev-osaka"])
-        wait_ready(Twin(found.lab))
+    with found.up(["dev", "dev-osaka"]):
         yield found
-    finally:
-        found.lab.down()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 
 from checks import alarms, routes
 from checks.mail import send, token, wait_for
-from checks.ready import wait_ready
 from checks.smtp import identity, rcpt
 from checks.suite import Scene, run_suite
 from cli.twin import Twin
@@ -35,12 +34,8 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     project = copy_project(tmp_path_factory.mktemp("smarthost") / "project")
     found = Bench.of(project, tmp_path_factory.mktemp("smarthost-lab") / "state")
     use_smarthost(found, "dev")
-    try:
-        found.lab.up(["dev", "dev-osaka"])
-        wait_ready(Twin(found.lab))
+    with found.up(["dev", "dev-osaka"]):
         yield found
-    finally:
-        found.lab.down()
 
 
 @pytest.fixture

@@ -45,12 +45,8 @@ DEFER_LIMIT = 90.0
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     project = copy_project(tmp_path_factory.mktemp("switching") / "project")
     found = Bench.of(project, tmp_path_factory.mktemp("switching-lab") / "state")
-    try:
-        found.lab.up(["dev"])
-        wait_ready(Twin(found.lab))
+    with found.up(["dev"]):
         yield found
-    finally:
-        found.lab.down()
 
 
 def outward(bench: Bench, log: Path) -> Flow:
