@@ -45,7 +45,7 @@ def key_policy(account: str) -> str:
                     "Principal": {"Service": SERVICE},
                     "Action": "kms:CreateGrant",
                     "Resource": "*",
-                    "Condition": own_zones | {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+                    "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
                 },
             ],
         }

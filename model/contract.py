@@ -48,9 +48,21 @@ class Contract:
         return (*self.domains, *self.alias_domains)
 
 
+LIMIT = 4096
+"""Bytes of a standard parameter (AWS General Reference, "Systems Manager quotas")."""
+
+
 def to_json(contract: Contract) -> str:
-    """The parameter's value: at most 4 KB, as a standard SSM parameter allows."""
-    return json.dumps(asdict(contract), sort_keys=True)
+    """The parameter's value; raises SettingsError if SSM would not take it."""
+    value = json.dumps(asdict(contract), sort_keys=True)
+    if len(value) > LIMIT:
+        raise SettingsError(
+            [
+                "environment: domains and alias_domains are in what branches read of it, which "
+                f"must be at most {LIMIT} bytes, got {len(value)}: take some out"
+            ]
+        )
+    return value
 
 
 def from_json(value: str, where: str) -> Contract:

@@ -146,14 +146,22 @@ def _common(terms: Contract, name: str) -> list[Document]:
         f"{directory.SOFTWARE}{owner}/*",
     ]
     parameter = contract.parameter_name(terms.environment)
+    bucket = f"arn:aws:s3:::{terms.directory}"
     return [
         _statement("Look", LOOKS, ["*"]),
         _statement("Contract", ["ssm:GetParameter"], [_arn(terms, "ssm", f"parameter{parameter}")]),
         _statement(
             "Directory",
             [f"s3:{verb}Object{what}" for verb in ("Get", "Put") for what in ("", "Tagging")]
-            + ["s3:DeleteObject"],
-            [f"arn:aws:s3:::{terms.directory}/{key}" for key in objects],
+            + ["s3:DeleteObject", "s3:DeleteObjectVersion"],
+            [f"{bucket}/{key}" for key in objects],
+        ),
+        # The provider takes an object of a versioned bucket away version by version.
+        _statement(
+            "Versions",
+            ["s3:ListBucketVersions"],
+            [bucket],
+            {"StringLike": {"s3:prefix": objects}},
         ),
     ]
 
@@ -202,9 +210,14 @@ def _peering(terms: Contract) -> list[Document]:
 
 
 def _transit(terms: Contract) -> list[Document]:
-    """To attach a VPC: its route follows by itself."""
+    """To attach a VPC: its route follows by itself, which the provider looks after."""
     gateway = _ec2(terms, f"transit-gateway/{terms.transit_gateway}")
-    return [_statement("Join", ["ec2:CreateTransitGatewayVpcAttachment"], [gateway])]
+    table = _ec2(terms, f"transit-gateway-route-table/{terms.transit_routes}")
+    looks = [f"ec2:GetTransitGatewayRouteTable{what}s" for what in ("Association", "Propagation")]
+    return [
+        _statement("Join", ["ec2:CreateTransitGatewayVpcAttachment"], [gateway]),
+        _statement("Joined", looks, [table]),
+    ]
 
 
 def _roles(terms: Contract, name: str) -> list[Document]:

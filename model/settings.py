@@ -30,7 +30,11 @@ from model.outbound import MODES, WELL_KNOWN_MX, Smarthost, smarthost_problems
 KINDS = ("environment", "branch", "office")
 
 FINGERPRINT = r"([0-9A-F]{2}:){31}[0-9A-F]{2}"
-REGION = fields.matching(r"[a-z]{2}(-[a-z]+)+-\d", "an AWS Region such as us-east-1")
+REGION = fields.matching(
+    r"(?!cn-|us-gov-|us-iso|eu-iso|eusc-)[a-z]{2}(-[a-z]+)+-\d",
+    "an AWS Region such as us-east-1, of the partition `aws`",
+)
+"""Policies name resources of that partition (IAM User Guide, "Amazon Resource Names (ARNs)")."""
 SSH_KEY = fields.matching(
     r"(ssh-ed25519|ssh-rsa) [A-Za-z0-9+/]+=*( .*)?",
     "one OpenSSH public key (EC2 takes ssh-ed25519 and ssh-rsa)",

@@ -33,8 +33,8 @@ def read_contract(
     try:
         found = aws.ssm.get_parameter(name=name, opts=options)
     except Exception as error:
-        # Pulumi raises a plain Exception for a refused call; the code is AWS's.
-        if "ParameterNotFound" not in str(error):
+        # Pulumi raises a plain Exception; the words are the provider's for what is not there.
+        if "couldn't find resource" not in str(error):
             raise
         raise SettingsError(
             [

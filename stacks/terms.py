@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi_aws as aws
 from pulumi import Output, ResourceOptions
 
@@ -10,6 +12,10 @@ from components.network import EnvironmentNetwork
 from components.tags import named
 from model import contract
 from model.settings import Environment
+
+LONGEST = {"vpc": 21, "route_table": 21, "transit_gateway": 21, "transit_routes": 25}
+"""How long the ids are: 17 digits behind `vpc-`, `rtb-`, `tgw-` and `tgw-rtb-` (EC2 User Guide,
+"Resource IDs")."""
 
 
 def publish(
@@ -29,15 +35,9 @@ def publish(
     """
     transit = network.transit
     boundary = branch_boundary(name, bucket, opts)
-    known = Output.all(
-        vpc=network.vpc.id,
-        route_table=network.hub_table,
-        transit_gateway=transit.id if transit else "",
-        transit_routes=transit.association_default_route_table_id if transit else "",
-        boundary=boundary.arn,
-    )
-    terms = known.apply(
-        lambda ids: contract.to_json(
+
+    def value(ids: Mapping[str, str]) -> str:
+        return contract.to_json(
             contract.Contract(
                 version=contract.VERSION,
                 environment=stack,
@@ -54,13 +54,23 @@ def publish(
                 **ids,
             )
         )
-    )
+
+    ids = {
+        "vpc": network.vpc.id,
+        "route_table": network.hub_table,
+        "transit_gateway": transit.id if transit else "",
+        "transit_routes": transit.association_default_route_table_id if transit else "",
+        "boundary": boundary.arn,
+    }
+    # Whether it is too long is told at preview, when no id is known yet.
+    arn = f"arn:aws:iam::{account}:policy/{name}-branches"
+    value({each: "x" * length for each, length in LONGEST.items()} | {"boundary": arn})
     aws.ssm.Parameter(
         f"{name}-contract",
         name=contract.parameter_name(stack),
         description="What branches read of this environment; no secrets",
         type="String",
-        value=terms,
+        value=Output.all(**ids).apply(value),
         tags=named(f"{name}-contract"),
         opts=opts,
     )

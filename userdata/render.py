@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from model.certificates import Certificates
 from model.fields import SettingsError
 from model.mail import Postfix
 from userdata import forwarding, inside, outbound, outside, software
-from userdata.files import entry, machine, templates
+from userdata.files import entry, machine, packed, templates
 from userdata.software import PROGRAMS, UNITS
 
 LIMIT = 16_384
@@ -209,13 +208,10 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
 
 
 def pack(document: str) -> str:
-    """User data as EC2 takes it: gzip, then base64; raises SettingsError beyond EC2's limit.
-
-    The time stamp within is fixed, so that equal documents give equal bytes.
-    """
-    packed = gzip.compress(document.encode(), compresslevel=9, mtime=0)
-    if len(packed) > LIMIT:
+    """User data as EC2 takes it: gzip, then base64; raises SettingsError beyond EC2's limit."""
+    found = packed(document.encode())
+    if len(found) > LIMIT:
         raise SettingsError(
-            [f"user data: must be at most {LIMIT} bytes when packed, got {len(packed)}"]
+            [f"user data: must be at most {LIMIT} bytes when packed, got {len(found)}"]
         )
-    return base64.b64encode(packed).decode()
+    return base64.b64encode(found).decode()

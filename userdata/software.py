@@ -7,7 +7,6 @@ hash is part of user data, a changed archive replaces the machine as changed use
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import tarfile
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.directory import SOFTWARE
+from userdata.files import packed
 
 HERE = Path(__file__).parent / "machine"
 
@@ -117,4 +117,4 @@ def archive(role: str) -> Archive:
             program = path.startswith(f"{PROGRAMS}/") and not path.endswith(".py")
             member.mode = 0o755 if program else 0o644
             tar.addfile(member, io.BytesIO(content))
-    return Archive(role=role, content=gzip.compress(tape.getvalue(), compresslevel=9, mtime=0))
+    return Archive(role=role, content=packed(tape.getvalue()))

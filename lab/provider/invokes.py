@@ -34,7 +34,13 @@ def _region(aws: Aws, arguments: Values) -> Values:
 
 def _parameter(aws: Aws, arguments: Values) -> Values:
     decrypt = arguments.get("withDecryption", True)
-    found = aws.ssm.get_parameter(Name=arguments["name"], WithDecryption=decrypt)["Parameter"]
+    name = arguments["name"]
+    try:
+        found = aws.ssm.get_parameter(Name=name, WithDecryption=decrypt)["Parameter"]
+    except aws.ssm.exceptions.ParameterNotFound as error:
+        # In the provider's words, which name no code (internal/service/ssm/
+        # parameter_data_source.go of terraform-provider-aws).
+        raise ProviderError(f"reading SSM Parameter ({name}): couldn't find resource") from error
     insecure = found["Value"] if found["Type"] != "SecureString" else None
     return {
         "arn": found["ARN"],

@@ -183,9 +183,10 @@ def test_signed_zones_have_one_key_that_only_route_53_may_use(dev: dict[str, Any
         for statement in json.loads(key.inputs["policy"])["Statement"]
         if "Service" in statement["Principal"]
     ]
-    assert all(
-        s["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"} for s in services
-    )
+    signs, grants = services
+    assert signs["Condition"]["StringEquals"] == {"aws:SourceAccount": "123456789012"}
+    # Route 53's own example has no other condition here; the grant is for its KMS key's account.
+    assert grants["Condition"] == {"Bool": {"kms:GrantIsForAWSResource": "true"}}
     for signing in recorder.of("route53/hostedZoneDnsSec:HostedZoneDnsSec"):
         assert signing.dependencies >= {signing.name}
     signed = {s.inputs["hostedZoneId"] for s in recorder.of("route53/keySigningKey:KeySigningKey")}

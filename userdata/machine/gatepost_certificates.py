@@ -18,6 +18,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import ssl
 import subprocess
 import sys
@@ -262,4 +263,6 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # Stopped, it lets go of the lock: by default Python ends without a `finally`.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

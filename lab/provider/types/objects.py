@@ -1,4 +1,8 @@
-"""Objects in buckets. Registry page: aws/s3/bucketobjectv2."""
+"""Objects in buckets. Registry page: aws/s3/bucketobjectv2.
+
+That an object of a versioned bucket is deleted with its versions is in the source of its upstream:
+internal/service/s3/object.go, resourceObjectDelete, of terraform-provider-aws.
+"""
 
 from __future__ import annotations
 
@@ -63,6 +67,19 @@ def _update_object(aws: Aws, identifier: str, old: Values, new: Values, _c: set[
     _tag_object(aws, identifier, new)
 
 
+def _delete_object(aws: Aws, _identifier: str, state: Values) -> None:
+    """With all its versions where the bucket keeps some, as the provider does."""
+    where = {"Bucket": state["bucket"], "Key": state["key"]}
+    if not state.get("versionId"):
+        aws.s3.delete_object(**where)
+        return
+    pages = aws.s3.get_paginator("list_object_versions")
+    for page in pages.paginate(Bucket=state["bucket"], Prefix=state["key"]):
+        for version in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+            if version["Key"] == state["key"]:
+                aws.s3.delete_object(VersionId=version["VersionId"], **where)
+
+
 def _object_rules(new: Values) -> Iterable[str]:
     if "content" in new and "contentBase64" in new:
         yield "content and contentBase64 exclude each other"
@@ -86,9 +103,7 @@ OBJECT = Resource(
     settle=_tag_object,
     read=_read_object,
     update=_update_object,
-    delete=lambda aws, _identifier, state: aws.s3.delete_object(
-        Bucket=state["bucket"], Key=state["key"]
-    ),
+    delete=_delete_object,
     check=_object_rules,
 )
 

@@ -103,6 +103,7 @@ def _read_attachment(aws: Aws, identifier: str, _state: Values) -> Values | None
     if not found or found[0]["State"] in _GONE:
         return None
     attachment = found[0]
+    _look_at_table(aws, attachment["TransitGatewayId"])
     return {
         "arn": aws.arn("ec2", f"transit-gateway-attachment/{identifier}"),
         "subnetIds": attachment["SubnetIds"],
@@ -111,6 +112,18 @@ def _read_attachment(aws: Aws, identifier: str, _state: Values) -> Values | None
         "vpcId": attachment["VpcId"],
         "vpcOwnerId": attachment["VpcOwnerId"],
     }
+
+
+def _look_at_table(aws: Aws, gateway: str) -> None:
+    """Ask what the provider asks after each attachment, so that whoever may not is refused here.
+
+    Its upstream does so at creation and at each reading (internal/service/ec2,
+    transitgateway_vpc_attachment.go, of terraform-provider-aws).
+    """
+    [found] = aws.ec2.describe_transit_gateways(TransitGatewayIds=[gateway])["TransitGateways"]
+    table = found["Options"]["AssociationDefaultRouteTableId"]
+    aws.ec2.get_transit_gateway_route_table_associations(TransitGatewayRouteTableId=table)
+    aws.ec2.get_transit_gateway_route_table_propagations(TransitGatewayRouteTableId=table)
 
 
 VPC_ATTACHMENT = Resource(

@@ -61,6 +61,7 @@ KEYS = (
     "ec2:createaction",
     "iam:passedtoservice",
     "iam:permissionsboundary",
+    "s3:prefix",
 )
 
 
@@ -128,10 +129,10 @@ class Gate(ThreadingHTTPServer):
     ) -> Iterator[Asked]:
         name = f"{service}:{action}"
         if service == "s3":
-            yield Asked(action=name, resource=f"arn:aws:s3:::{path.lstrip('/')}")
+            yield Asked(action=name, resource=f"arn:aws:s3:::{path.lstrip('/')}", keys=values)
         elif service == "ssm":
             yield Asked(action=name, resource=self.arn("ssm", f"parameter{values['Name']}"))
-        elif service == "ec2" and not action.startswith(("Describe", "Get", "Search")):
+        elif service == "ec2" and not action.startswith(("Describe", "GetManaged", "Search")):
             yield from self._ec2(action, values)
         elif service == "iam":
             yield from self._iam(action, values)
@@ -281,11 +282,19 @@ class _Handler(BaseHTTPRequestHandler):
             action = self.headers["X-Amz-Target"].rpartition(".")[2]
             return service, action, json.loads(body or b"{}")
         if service == "s3":
-            tagging = "Tagging" if "tagging" in urlsplit(self.path).query else ""
-            verb = {"GET": "Get", "HEAD": "Get", "PUT": "Put", "DELETE": "Delete"}[self.command]
-            return service, f"{verb}Object{tagging}", {}
+            return service, *self._s3()
         values = dict(parse_qsl(body.decode()))
         return service, values["Action"], values
+
+    def _s3(self) -> tuple[str, dict[str, str]]:
+        """An action and its condition keys."""
+        asked = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True))
+        if "versions" in asked:
+            return "ListBucketVersions", {"s3:prefix": asked["prefix"]}
+        verb = {"GET": "Get", "HEAD": "Get", "PUT": "Put", "DELETE": "Delete"}[self.command]
+        tagging = "Tagging" if "tagging" in asked else ""
+        version = "Version" if "versionId" in asked else ""
+        return f"{verb}Object{version}{tagging}", {}
 
     def _forward(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         address = urlsplit(self.gate.emulator)

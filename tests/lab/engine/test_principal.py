@@ -73,7 +73,12 @@ def live(company: Company, stack: str, policy: dict[str, Any]) -> Gate:
 def test_the_policy_suffices_for_a_branch(company: Company) -> None:
     gate = live(company, "dev-osaka", principal.branch_policy(company.terms, "osaka"))
     assert gate.denied == []
-    assert {"ec2:RunInstances", "iam:PutRolePolicy", "s3:PutObject"} <= gate.allowed
+    assert {
+        "ec2:RunInstances",
+        "iam:PutRolePolicy",
+        "s3:PutObject",
+        "s3:DeleteObjectVersion",
+    } <= gate.allowed
 
 
 def test_the_policy_suffices_for_an_office(
@@ -120,9 +125,17 @@ FORBIDDEN: dict[str, Callable[[Contract], Asked]] = {
     "the bucket's policy": lambda terms: Asked(
         action="s3:PutBucketPolicy", resource=f"arn:aws:s3:::{terms.directory}"
     ),
-    "a version of its object": lambda terms: Asked(
+    "a version of another's people": lambda terms: Asked(
         action="s3:DeleteObjectVersion",
-        resource=f"arn:aws:s3:::{terms.directory}/people/branches/osaka.json",
+        resource=f"arn:aws:s3:::{terms.directory}/people/branches/kobe.json",
+    ),
+    "which versions there are of another's": lambda terms: Asked(
+        action="s3:ListBucketVersions",
+        resource=f"arn:aws:s3:::{terms.directory}",
+        keys={"s3:prefix": "people/branches/kobe.json"},
+    ),
+    "which versions there are of all": lambda terms: Asked(
+        action="s3:ListBucketVersions", resource=f"arn:aws:s3:::{terms.directory}"
     ),
     "the contract": lambda terms: Asked(
         action="ssm:PutParameter", resource=_ssm(terms, "/gatepost/dev/contract")
