@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from directories import RELAY, Bucket, Tables, alarms, follow, tables, texts
 
 from userdata.machine.gatepost_directory import watch
@@ -54,6 +56,35 @@ def test_a_relay_that_never_knew_a_branch_s_people_refuses_nobody_as_unknown(
     bucket.objects[OSAKA_ADDRESSES] = b"{"
     follower.look()
     assert tables(tmp_path)["stale"] == "", "a last good state is enough"
+
+
+def test_a_relay_that_cannot_take_the_environment_s_own_part_is_out_of_date(tmp_path: Path) -> None:
+    """As one whose turn has not come, when a domain is added."""
+    bucket = Bucket(HOME)
+    follower = follow(tmp_path, bucket, RELAY)
+    follower.look()
+    assert tables(tmp_path)["stale"] == ""
+    bucket.put({key: text.replace("@example.jp", "@new.example") for key, text in HOME.items()})
+    follower.look()
+    follower.look()
+    assert "must be an address in our mail domains" in alarms(tmp_path)[0]
+    assert "DEFER_IF_REJECT" in tables(tmp_path)["stale"]
+    bucket.put(HOME)
+    follower.look()
+    assert tables(tmp_path)["stale"] == ""
+
+
+def test_without_credentials_it_ends_so_that_a_new_process_asks_for_them(tmp_path: Path) -> None:
+    bucket = Bucket(HOME)
+    follower = follow(tmp_path, bucket, RELAY)
+    follower.look()
+
+    def refuse(**_: object) -> None:
+        raise NoCredentialsError
+
+    follower.s3 = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=refuse))
+    with pytest.raises(NoCredentialsError):
+        follower.look()
 
 
 def test_who_was_never_known_and_goes_leaves_a_relay_sure(tmp_path: Path) -> None:

@@ -125,6 +125,13 @@ def test_a_postfix_that_is_down_is_not_asked(postfix: Postfix) -> None:
     watched.look()
     watched.again()
     assert (postfix.flushed, watched.complaints) == (0, set())
+    postfix.now = waiting.DOWN
+    watched.look()
+    assert watched.complaints == {"Postfix does not run: systemctl status postfix"}
+    postfix.running = True
+    postfix.now += waiting.EVERY
+    watched.look()
+    assert watched.complaints == set()
 
 
 def test_a_queue_that_cannot_be_read_is_told(postfix: Postfix) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from gatepost_alarms import report
 
 SETTINGS = Path("/etc/gatepost/mta-sts.json")
@@ -91,10 +91,13 @@ class Watch:
     trouble: str = ""
 
     def look(self) -> None:
-        """One look, and the alarm that follows from it."""
+        """One look, and the alarm that follows from it. Raises NoCredentialsError."""
         try:
             self.seen = look(self.s3, self.bucket, self.key, self.seen)
             self.good, now = time.monotonic(), ""
+        except NoCredentialsError:
+            # The client will not ask for them again: a new process does.
+            raise
         except (BotoCoreError, ClientError, Refused) as error:
             now = str(error)
         if now != self.trouble:

@@ -19,10 +19,11 @@ PAUSE = 2.0
 
 def fetch(bucket: str, region: str, key: str, digest: str) -> bytes:
     options = Config(s3={"us_east_1_regional_endpoint": "regional", "addressing_style": "virtual"})
-    s3 = boto3.client("s3", region_name=region, config=options)
     said = ""
     while True:
         try:
+            # A new one each time: one that has met no credentials asks for none later.
+            s3 = boto3.client("s3", region_name=region, config=options)
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
             if hashlib.sha256(body).hexdigest() == digest:
                 return body

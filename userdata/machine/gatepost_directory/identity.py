@@ -33,6 +33,9 @@ def ensure(file: Path) -> str:
         new.unlink(missing_ok=True)
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as written:
             written.write(key + certificate)
+            # Or a crash could leave an empty file under the name.
+            written.flush()
+            os.fsync(written.fileno())
         new.replace(file)
     return fingerprint(file)
 

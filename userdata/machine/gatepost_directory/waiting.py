@@ -40,6 +40,8 @@ SETTLED = 11.0
 """Seconds after which Postfix goes by changed tables: trivial-rewrite(8) looks every 10."""
 MOST_TRIES = 50
 """Messages that are tried again one by one in a look: each takes a program of some milliseconds."""
+DOWN = 60.0
+"""Seconds from which a Postfix that does not run is an alarm: systemd tries again every five."""
 LONG = 3600.0
 """Seconds from which mail to our own domains that still waits is an alarm: in five days it goes
 back to its sender (postconf(5), maximal_queue_lifetime)."""
@@ -110,7 +112,10 @@ class Waiting:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.complaints: set[str] = set()
-        """What waits, in the words of Postfix; and a queue that cannot be read."""
+        """What waits, in the words of Postfix; a Postfix that does not run, a queue that cannot be
+        read."""
+        self._ran = time.monotonic()
+        """When Postfix was last seen to run; at first, when the looks began."""
         self._next_look = 0.0
         self._next_try = 0.0
         self._pause = FIRST_RETRY
@@ -124,7 +129,10 @@ class Waiting:
             return
         self._next_look = now + EVERY
         if not _running():
+            if now - self._ran >= DOWN:
+                self.complaints = {"Postfix does not run: systemctl status postfix"}
             return
+        self._ran = now
         done = _postqueue("-j")
         if done.returncode:
             self.complaints = {f"the queue cannot be read: {done.stderr.strip()}"}

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from .objects import ENVIRONMENT, LARGEST_OBJECT, Config, Part, Refused, check_key, parse, show
 from .pairs import Pairs
@@ -65,10 +65,14 @@ class Synchroniser:
         """Take what changed and put it in force; True once there is something to serve.
 
         Where S3 does not answer, the last good state stays, and the relay is told that it may be
-        out of date; that is said at once, and an alarm after some minutes.
+        out of date; that is said at once, and an alarm after some minutes. Raises
+        NoCredentialsError where only a new process will have any.
         """
         try:
             self._fetch_changes()
+        except NoCredentialsError:
+            # The metadata service was late when the client was made, which asks no second time.
+            raise
         except AWAY as error:
             self._say(self._complaints(), f"the directory does not answer: {error}")
             if self._silence() > STALE_AFTER:
@@ -111,8 +115,11 @@ class Synchroniser:
 
     def _blind(self) -> bool:
         """Whether some owner's people are not known here at all: refused, or not to be fetched, and
-        no last good state. A name that is no owner's stands for nobody."""
-        return any(_is_owners(key) for key in set(self.refused) - set(self.parts))
+        no last good state. A name that is no owner's stands for nobody. Of the environment's a last
+        good state does not suffice: a relay whose turn has not come knows no new domain, and who
+        has joined an old one is in the same object."""
+        unknown = set(self.refused) - (set(self.parts) - {self.config.required})
+        return any(_is_owners(key) for key in unknown)
 
     def _silence(self) -> float:
         """Seconds since S3 has answered."""
