@@ -1,7 +1,8 @@
 """What a stack takes of an account's quotas, told before anything is made.
 
 Codes, names and defaults are those of Service Quotas, of "Amazon VPC quotas" (VPC User Guide), of
-"Quotas for your transit gateways" (Transit Gateway guide) and of "Site-to-Site VPN quotas".
+"Quotas for your transit gateways" (Transit Gateway guide), of "Site-to-Site VPN quotas" and of
+"On-Demand Instance quotas" (EC2 User Guide).
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Quota:
     service: str
     code: str
     name: str
-    default: int
+    default: int | None
+    """None: AWS raises it with the account's use, so that a guess would refuse what is allowed."""
     most: int | None = None
     """What AWS grants to nobody more of."""
     instead: str = ""
@@ -65,6 +67,14 @@ GROUP_RULES = Quota(
 ACL_RULES = Quota(
     service="vpc", code="L-2AEEBF1A", name="rules per network ACL and direction", default=20
 )
+VCPUS = Quota(
+    service="ec2",
+    code="L-1216C47A",
+    name="vCPUs of running On-Demand Standard instances",
+    default=None,
+)
+STANDARD = "acdhimrtz"
+"""How the families of Standard instances begin ("On-Demand Instance quotas")."""
 ROUTES = Quota(service="vpc", code="L-93826ACB", name="routes per route table", default=500)
 
 
@@ -74,13 +84,19 @@ class Use:
 
     quota: Quota
     needed: int
-    others: int = 0
+    others: int | None = 0
+    """None: nobody tells."""
 
 
 def environment_uses(
-    settings: Environment, firewall: Firewall, acl: tuple[AclRule, ...], others: Mapping[Quota, int]
+    settings: Environment,
+    firewall: Firewall,
+    acl: tuple[AclRule, ...],
+    vcpus: int,
+    others: Mapping[Quota, int],
 ) -> list[Use]:
-    """What an environment needs; `others` is what the account has in use for other stacks."""
+    """What an environment needs, `vcpus` for its hosts; `others` is what the account has in use for
+    other stacks."""
     nats = len(settings.nat_zones)
     needs = {
         VPCS: 1,
@@ -91,12 +107,13 @@ def environment_uses(
         # The final deny counts.
         ACL_RULES: 1 + max(sum(rule.egress is way for rule in acl) for way in (False, True)),
         TRANSIT_GATEWAYS: int(settings.branch_link == TRANSIT_GATEWAY),
+        VCPUS: vcpus,
     }
     return _uses(needs, others)
 
 
 def branch_uses(
-    settings: Branch, link: str, firewall: Firewall, others: Mapping[Quota, int]
+    settings: Branch, link: str, firewall: Firewall, vcpus: int, others: Mapping[Quota, int]
 ) -> list[Use]:
     """What a branch needs, of what the environment's `link` to all its branches has too."""
     nat = settings.way_out == "nat"
@@ -106,6 +123,7 @@ def branch_uses(
         ELASTIC_IPS: int(nat),
         NAT_GATEWAYS: int(nat),
         GROUP_RULES: _most_rules(firewall),
+        VCPUS: vcpus,
         **({ATTACHMENTS: 1} if link == TRANSIT_GATEWAY else {PEERINGS: 1, ROUTES: 1}),
     }
     return _uses(needs, others)
@@ -117,19 +135,22 @@ def office_uses(others: Mapping[Quota, int]) -> list[Use]:
 
 
 def _uses(needs: Mapping[Quota, int], others: Mapping[Quota, int]) -> list[Use]:
-    return [Use(quota=q, needed=n, others=others.get(q, 0)) for q, n in needs.items() if n]
+    known = {VCPUS: None, **others}
+    return [Use(quota=q, needed=n, others=known.get(q, 0)) for q, n in needs.items() if n]
 
 
 def quota_problems(uses: list[Use], limits: Mapping[Quota, int]) -> list[str]:
     """A sentence for each quota that does not suffice; `limits` are the account's own."""
     problems = []
     for use in uses:
-        limit, total = limits.get(use.quota, use.quota.default), use.needed + use.others
-        if total > limit:
+        limit, total = limits.get(use.quota, use.quota.default), use.needed + (use.others or 0)
+        beside = (
+            "what others use is not known" if use.others is None else f"others use {use.others}"
+        )
+        if limit is not None and total > limit:
             problems.append(
                 f"quota {use.quota.name}: must be at least {total} (this stack needs "
-                f"{use.needed}, others use {use.others}), the account has {limit}; "
-                + _remedy(use.quota, total)
+                f"{use.needed}, {beside}), the account has {limit}; " + _remedy(use.quota, total)
             )
     return problems
 

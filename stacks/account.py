@@ -33,7 +33,8 @@ MOST_VALUES = 200
 
 def check_environment(stack: str, settings: Environment, provider: aws.Provider) -> None:
     """Raise SettingsError if a quota does not suffice, or an image does not fit its machine."""
-    machines.check(machines.of_environment(settings), settings.region, provider)
+    hosts = [*machines.of_environment(settings)]
+    machines.check(hosts, settings.region, provider)
     rules = acl.dmz_acl(settings.outbound, settings.network, settings.branches)
     firewall = flows.environment_firewall(
         settings.outbound, settings.branches, settings.smarthost_port, settings.legacy_servers
@@ -42,14 +43,16 @@ def check_environment(stack: str, settings: Environment, provider: aws.Provider)
         **_others(stack, provider),
         quotas.NAT_GATEWAYS: _nats(stack, settings.nat_zones, provider),
     }
-    _judge(quotas.environment_uses(settings, firewall, rules, others), provider)
+    vcpus = machines.vcpus(hosts, provider)
+    _judge(quotas.environment_uses(settings, firewall, rules, vcpus, others), provider)
 
 
 def check_branch(
     stack: str, settings: Branch, terms: Contract, firewall: Firewall, provider: aws.Provider
 ) -> None:
     """As check_environment, for a branch: of the environment's VPC and route table too."""
-    machines.check(machines.of_branch(settings), settings.region, provider)
+    hosts = [*machines.of_branch(settings)]
+    machines.check(hosts, settings.region, provider)
     others = dict(_others(stack, provider))
     if settings.way_out == "nat":
         others[quotas.NAT_GATEWAYS] = _nats(stack, (settings.zone,), provider)
@@ -57,7 +60,8 @@ def check_branch(
         others[quotas.ATTACHMENTS] = _attachments(stack, _of(terms), provider)
     else:
         others |= _peerings(stack, settings, terms, provider)
-    _judge(quotas.branch_uses(settings, terms.branch_link, firewall, others), provider)
+    vcpus = machines.vcpus(hosts, provider)
+    _judge(quotas.branch_uses(settings, terms.branch_link, firewall, vcpus, others), provider)
 
 
 def check_office(stack: str, terms: Contract, provider: aws.Provider) -> None:
@@ -159,9 +163,9 @@ def _limits(wanted: Iterable[Quota], provider: aws.Provider) -> dict[Quota, int]
                 opts=InvokeOptions(provider=provider),
             )
         except Exception as error:  # noqa: BLE001 - what Pulumi raises for a refused call
+            kept = "nothing" if quota.default is None else f"AWS's default of {quota.default}"
             pulumi.log.info(
-                f"quota {quota.name}: Service Quotas did not answer ({error}); "
-                f"AWS's default of {quota.default} is assumed"
+                f"quota {quota.name}: Service Quotas did not answer ({error}); {kept} is assumed"
             )
             continue
         found[quota] = int(answer.value)

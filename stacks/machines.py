@@ -9,6 +9,7 @@ from typing import Any
 import pulumi_aws as aws
 from pulumi import InvokeOptions
 
+from model import quotas
 from model.fields import SettingsError
 from model.settings import Branch, Environment
 
@@ -43,6 +44,18 @@ def of_branch(settings: Branch) -> Iterator[Machine]:
         instance_type=settings.instance_type,
         type_key="branch.instance_type",
     )
+
+
+def vcpus(machines: Iterable[Machine], provider: aws.Provider) -> int:
+    """How many vCPUs the Standard ones among the hosts' instance types have together."""
+    types = [machine.instance_type for machine in machines]
+    options = InvokeOptions(provider=provider)
+    each = {
+        name: aws.ec2.get_instance_type(instance_type=name, opts=options).default_vcpus
+        for name in set(types)
+        if name[0] in quotas.STANDARD
+    }
+    return sum(each.get(name, 0) for name in types)
 
 
 def check(machines: Iterable[Machine], region: str, provider: aws.Provider) -> None:

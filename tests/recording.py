@@ -30,6 +30,7 @@ EMPTY_ACCOUNT: dict[str, Any] = {
     "aws:ec2/getInstances:getInstances": {"ids": []},
     "aws:ec2/getAmi:getAmi": {"architecture": "arm64"},
     "aws:ec2/getInstanceTypes:getInstanceTypes": _instance_types,
+    "aws:ec2/getInstanceType:getInstanceType": {"defaultVcpus": 2},
     "aws:ec2/getEips:getEips": {"allocationIds": []},
     "aws:ec2/getNatGateways:getNatGateways": {"ids": []},
     "aws:ec2/getSubnets:getSubnets": {"ids": []},

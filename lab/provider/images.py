@@ -1,6 +1,7 @@
 """Functions that look for images and instance types.
 
-Registry: aws.ec2.{getAmi,getInstanceTypes}.
+Registry: aws.ec2.{getAmi,getInstanceType,getInstanceTypes}. Of a type the registry has more, which
+nobody asks for.
 """
 
 from __future__ import annotations
@@ -65,6 +66,18 @@ def _instance_types(aws: Aws, arguments: Values) -> Values:
     }
 
 
+def _instance_type(aws: Aws, arguments: Values) -> Values:
+    name = arguments["instanceType"]
+    [found] = aws.ec2.describe_instance_types(InstanceTypes=[name])["InstanceTypes"]
+    return {
+        "defaultVcpus": found["VCpuInfo"]["DefaultVCpus"],
+        "id": name,
+        "instanceType": name,
+        "region": aws.region,
+        "supportedArchitectures": found["ProcessorInfo"]["SupportedArchitectures"],
+    }
+
+
 FUNCTIONS: Mapping[str, Function] = {
     # Neither owners nor names: an image is looked for by its id.
     "aws:ec2/getAmi:getAmi": Function(
@@ -72,5 +85,8 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     "aws:ec2/getInstanceTypes:getInstanceTypes": Function(
         arguments=("filters", "region"), call=_instance_types
+    ),
+    "aws:ec2/getInstanceType:getInstanceType": Function(
+        arguments=("instanceType", "region"), required=("instanceType",), call=_instance_type
     ),
 }

@@ -150,6 +150,12 @@ def test_what_holds_data_or_a_name_is_protected(prod: dict[str, Any]) -> None:
         ({}, 3, "quota rules per security group and direction: must be at least"),
         ({}, 9, "quota rules per network ACL and direction: must be at least 10"),
         ({}, 0, "quota NAT gateways per availability zone: must be at least 1"),
+        (
+            {},
+            5,
+            "quota vCPUs of running On-Demand Standard instances: must be at least 6 (this stack "
+            "needs 6, what others use is not known), the account has 5; raise it: ",
+        ),
     ],
 )
 def test_a_quota_that_does_not_suffice_is_named_before_anything_is_made(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from checks import edge, leaving, sizes, strangers
+from checks.mail import follow
 from checks.sizes import Shape
 from checks.smtp import dialogue, rcpt
 from checks.strangers import forget
@@ -18,6 +19,9 @@ from lab.waiting import wait_for
 from tests.lab.session.bench import SETTLE_LIMIT, Bench, wait_finding
 from tests.lab.session.port25 import drill
 from tests.lab.session.test_mutations import postfix, run
+
+BACK = 30.0
+"""Seconds for systemd to start Postfix again, after a pause of five."""
 
 
 @pytest.fixture
@@ -102,6 +106,24 @@ def test_one_address_may_send_so_many_messages_a_minute(scene: Scene) -> None:
         refusal = f"450 4.7.1 Error: too much mail from {outside.address}"
         assert wait_for(lambda: said() == refusal, SETTLE_LIMIT), said()
     assert wait_for(lambda: said().startswith("250 "), SETTLE_LIMIT), said()
+
+
+def test_a_postfix_that_crashes_comes_back(scene: Scene) -> None:
+    for host in (scene.relay.name, scene.hub.name):
+        before = master(scene, host)
+        run(scene, host, "kill", "-KILL", before)
+        assert wait_for(
+            lambda host=host, before=before: master(scene, host) not in ("0", before), BACK
+        )
+        assert run(scene, host, "systemctl", "is-active", "postfix").strip() == "active"
+    [outside, _], domain = scene.outside, scene.domains[0]
+    inwards = [outside.host, scene.relay.name, scene.hub.name]
+    follow(scene, outside, f"a@{outside.domain}", f"hanako@{domain}", inwards)
+
+
+def master(scene: Scene, host: str) -> str:
+    """The process id of Postfix's master(8); 0 while there is none."""
+    return run(scene, host, "systemctl", "show", "-P", "MainPID", "postfix").strip()
 
 
 @contextmanager
