@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.words import complain
-from lab.stackfile import stack_file
+from lab.stackfile import read_stack
 from model import contract, directory, principal
 from model.contract import Contract
 from model.fields import SettingsError
 from model.principal import STACK
-from model.settings import Office
+from model.settings import Office, read_branch, read_office
 from stacks.settings import load_branch_people, load_office
 from userdata import office
 
@@ -26,12 +25,15 @@ def policy(arguments: argparse.Namespace, project: Path) -> int:
     """Print the IAM policy of the principal that deploys a branch or an office, as JSON."""
     try:
         kind, raw = _settings(project, arguments.stack)
-        terms = _contract(raw["environment"], raw["region"])
+        settings, problems = {"branch": read_branch, "office": read_office}[kind](raw)
+        if problems:
+            raise SettingsError(problems)
+        terms = _contract(settings["environment"], settings["region"])
     except (SettingsError, BotoCoreError, ClientError) as error:
         complain(f"branch policy: {error}")
         return 1
     made = {"branch": principal.branch_policy, "office": principal.office_policy}[kind]
-    print(json.dumps(made(terms, raw["name"]), indent=2))
+    print(json.dumps(made(terms, settings["name"]), indent=2))
     return 0
 
 
@@ -54,7 +56,7 @@ def files(arguments: argparse.Namespace, project: Path) -> int:
 
 def _settings(project: Path, stack: str) -> tuple[str, dict[str, Any]]:
     """The kind of a branch's or an office's stack, and its raw settings."""
-    config = yaml.safe_load(stack_file(project, stack).read_text())["config"]
+    config = read_stack(project, stack)
     for kind in ("branch", "office"):
         if raw := config.get(f"gatepost:{kind}"):
             return kind, raw

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from cli.words import complain
-from lab.stackfile import FOLDER, stack_file
+from lab.stackfile import FOLDER, read_stack
 from model import addressing
 from model.fields import SettingsError
 from model.neighbours import Neighbour, conflicts, stack_name
@@ -99,10 +99,11 @@ def files(arguments: argparse.Namespace, project: Path) -> dict[Path, str]:
 
 
 def _environment(project: Path, name: str) -> Environment:
-    config = yaml.safe_load(stack_file(project, name).read_text())["config"]
+    config = read_stack(project, name)
     raw = config.get("gatepost:environment")
     if raw is None:
-        raise SettingsError([f"stack {name}: must be an environment, got {config.keys()}"])
+        kind = config.get("gatepost:kind", "a stack without a gatepost:kind")
+        raise SettingsError([f"stack {name}: must be an environment, got {kind}"])
     values, problems = read_environment(raw)
     if problems:
         raise SettingsError(problems)
