@@ -1,4 +1,4 @@
-"""A lab's folder: told from any other by a mark, one process's alone while a lab begins or ends."""
+"""A lab's folder: told from any other by a mark, one process's alone while a lab changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Generator[None]:
-    """No other process begins or ends a lab in the folder meanwhile; it is made if need be.
+    """No other process changes a lab in the folder meanwhile; the folder is made if need be.
 
     The claim is a lock on the folder itself (flock(2)): it leaves no file, and ends with its
     process however that ends. Raises LabError at once if another process has it.
@@ -59,8 +59,8 @@ def _claim(folder: Path) -> int:
         except BlockingIOError as error:
             os.close(descriptor)
             raise LabError(
-                f"state {folder}: must be this command's alone, but another one brings a lab up "
-                "or takes it down there; wait for it, or end it"
+                f"state {folder}: must be this command's alone, but another one brings up, "
+                "changes or takes down a lab there; wait for it, or end it"
             ) from error
         if _is_at(descriptor, folder):
             return descriptor

@@ -23,7 +23,7 @@ from lab.host import require_host
 from lab.internet import plan
 from lab.machines.image import Images
 from lab.reality import SERVICE_LIMIT, Reality, aws_environment
-from lab.stackfile import image_architectures, region
+from lab.stackfile import image_architectures, read_stack, region
 from lab.waiting import wait_for
 from lab.world.model import World
 from lab.world.read import from_json
@@ -54,12 +54,22 @@ class Lab:
 
     @contextmanager
     def claimed(self) -> Generator[None]:
-        """No other process brings up or takes down a lab in this folder meanwhile.
+        """No other process brings up, changes or takes down a lab in this folder meanwhile.
 
         `up` and `down` see to that themselves; it is for who does both. Raises LabError if another
         process has the folder, HostError if no lab can run here.
         """
         require_host()
+        with self._claimed():
+            yield
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """As `claimed`, of a lab that is up; raises LabError if none is.
+
+        Whatever changes a lab sees to that itself; it is for who reads first what is to change.
+        """
+        _ = self.holder  # before the claim, which would make the folder
         with self._claimed():
             yield
 
@@ -127,6 +137,7 @@ class Lab:
         beginning.
         """
         with self.claimed():
+            stacks = self._named(stacks)
             where = region(self.project, stacks)
             self._clear()
             if faults != SOUND:
@@ -176,37 +187,57 @@ class Lab:
                 raise
 
     def apply(self, stacks: list[str], *, refresh: bool = False) -> list[Result]:
-        """Deploy again and make the machines and the network those of the new state."""
-        holder, record = self.holder, self.record
-        results = self._deploy(record, stacks or record["stacks"], refresh=refresh)
-        self._reality(holder, record).follow(baked=record["baked"])
-        self._save(record, results)
+        """Deploy again and make the machines and the network those of the new state.
+
+        Raises LabError for a stack without a file, or if no stack is named and none deployed. A
+        stack is recorded once it is deployed: if its machines fail, the next `apply` boots them.
+        """
+        with self.changing():
+            holder, record = self.holder, self.record
+            results = self._deploy(
+                record,
+                self._named(stacks or record["stacks"]),
+                refresh=refresh,
+                ends=lambda result: self._save(record, [result]),
+            )
+            self._reality(holder, record).follow(baked=record["baked"])
         return results
+
+    def _named(self, stacks: list[str]) -> list[str]:
+        """The stacks, each once; raises LabError if there is none, or one has no readable file."""
+        if not stacks:
+            raise LabError("no stack is deployed in this lab: name one, such as dev")
+        for stack in stacks:
+            read_stack(self.project, stack)
+        return list(dict.fromkeys(stacks))
 
     def remove(self, stacks: list[str]) -> list[Result]:
         """Destroy stacks in their order, as `pulumi destroy` does; the others stay as they are.
 
         Raises LabError for a stack that is not deployed.
         """
-        holder, record = self.holder, self.record
-        strangers = [stack for stack in stacks if stack not in record["stacks"]]
-        if strangers:
-            raise LabError(
-                f"stack {', '.join(strangers)}: not deployed in this lab; deployed: "
-                f"{', '.join(record['stacks'])}"
-            )
-        engine, results = self._engine(record), []
-        for stack in stacks:
-            self.says.phase(f"pulumi destroy: {stack}")
-            results.append(engine.destroy(stack))
-            del record["outputs"][stack]
-            self._save(record, [])
-        self._reality(holder, record).follow(baked=record["baked"])
+        with self.changing():
+            holder, record = self.holder, self.record
+            strangers = [stack for stack in stacks if stack not in record["stacks"]]
+            if strangers:
+                raise LabError(
+                    f"stack {', '.join(strangers)}: not deployed in this lab; deployed: "
+                    f"{', '.join(record['stacks']) or 'none'}"
+                )
+            engine, results = self._engine(record), []
+            for stack in dict.fromkeys(stacks):
+                self.says.phase(f"pulumi destroy: {stack}")
+                results.append(engine.destroy(stack))
+                del record["outputs"][stack]
+                self._save(record, [])
+            self._reality(holder, record).follow(baked=record["baked"])
         return results
 
     def follow(self) -> None:
         """Make the network and the machines those of AWS's state, without deploying."""
-        self._reality(self.holder, self.record).follow(baked=self.record["baked"])
+        with self.changing():
+            record = self.record
+            self._reality(self.holder, record).follow(baked=record["baked"])
 
     @property
     def faults(self) -> Faults:
@@ -215,12 +246,13 @@ class Lab:
 
     def break_on_purpose(self, faults: Faults) -> None:
         """Make these faults and no others; they are in force on return, and stay until `down`."""
-        self._reality(self.holder, self.record).break_on_purpose(faults)
+        with self.changing():
+            self._reality(self.holder, self.record).break_on_purpose(faults)
 
     def down(self) -> None:
         """End the lab; nothing stays but the caches.
 
-        Raises LabError if another process is bringing it up.
+        Raises LabError if another process is bringing it up, or changes it.
         """
         if not self.state.exists():
             return
@@ -284,15 +316,26 @@ class Lab:
             progress=self.says.noise,
         )
 
-    def _deploy(self, record: dict[str, Any], stacks: list[str], *, refresh: bool) -> list[Result]:
+    def _deploy(
+        self,
+        record: dict[str, Any],
+        stacks: list[str],
+        *,
+        refresh: bool,
+        ends: Callable[[Result], None] = lambda _result: None,
+    ) -> list[Result]:
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
         return self._engine(record).up_all(
-            stacks, refresh=refresh, begins=lambda stack: self.says.phase(f"pulumi up: {stack}")
+            stacks,
+            refresh=refresh,
+            begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),
+            ends=ends,
         )
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:
-        outputs = record.get("outputs", {}) | {r.stack: r.outputs for r in results}
-        content = record | {"outputs": outputs, "stacks": list(outputs)}
+        """Put results into the record, and the record into its file."""
+        record["outputs"] = record.get("outputs", {}) | {r.stack: r.outputs for r in results}
+        record["stacks"] = list(record["outputs"])
         partial = self._record_file.with_suffix(".partial")
-        partial.write_text(json.dumps(content))
+        partial.write_text(json.dumps(record))
         partial.replace(self._record_file)

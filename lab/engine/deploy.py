@@ -80,8 +80,9 @@ class Engine:
         *,
         refresh: bool = False,
         begins: Callable[[str], None] = lambda _stack: None,
+        ends: Callable[[Result], None] = lambda _result: None,
     ) -> list[Result]:
-        """Bring up `stacks` in order; `begins` is told of each.
+        """Bring up `stacks` in order; `begins` is told of each, `ends` of what has come of it.
 
         A later one may read what an earlier one has made. Its process starts while the one before
         is at work, and waits for it: to start takes as long as a small stack.
@@ -104,6 +105,7 @@ class Engine:
                 if early and after:
                     begin(after, following)
                 results.append(_result("up", stack, operation.answer()))
+                ends(results[-1])
                 if not early and after:
                     # It has succeeded, whatever came between the line that says so and here.
                     begin(after, following)
