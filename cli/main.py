@@ -9,6 +9,7 @@ from pathlib import Path
 
 from checks.suite import Failed
 from cli import account, branch, commands
+from cli.fault import add_json
 from cli.fault import add_parser as add_fault_parser
 from cli.image import update as image_update
 from cli.secret import put as secret_put
@@ -148,7 +149,7 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     for command in (apply, remove, status, environment, execute, check, fault, down):
         command.set_defaults(left=STAYS)
     for command in (apply, remove, status, check, fault):
-        command.add_argument("--json", action="store_true", help="for machines")
+        add_json(command)
 
 
 if __name__ == "__main__":
