@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
+from lab.environment import forget
 from lab.faults import Faults, faults_file, write_faults
 from lab.holder import Holder
 from lab.internet import control
@@ -42,12 +43,14 @@ Phase = Callable[[str], None]
 
 
 def aws_environment(region: str, endpoint: str = "") -> dict[str, str]:
-    """What AWS's clients are told beside the caller's environment; the emulator takes any key."""
+    """What AWS's clients are told beside what is remembered of the caller's environment.
+
+    The emulator takes any key.
+    """
     known = {
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
-        "PYTHONDONTWRITEBYTECODE": "",
         **unproxied(os.environ),
     }
     return known | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
@@ -98,7 +101,8 @@ class Reality:
 
     def read(self) -> World:
         """AWS as it is now."""
-        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
+        forget(os.environ)  # boto3 reads it there
+        os.environ.update(aws_environment(self.region, self.endpoint))
         return read_world(boto3.Session(region_name=self.region), self.region)
 
     def follow(self, *, baked: bool) -> None:

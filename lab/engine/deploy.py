@@ -18,11 +18,8 @@ import yaml
 from lab.engine.operation import EngineError, Operation
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
+from lab.environment import remembered
 from lab.loopback import unproxied
-
-FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
-"""Variables that children must not inherit: a real account, or Python without bytecode, which
-makes every run compile pulumi_aws anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,8 +146,7 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         backend = self._state / "pulumi"
         backend.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if name not in FORGOTTEN}
-        return kept | {
+        return remembered(os.environ) | {
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_DEFAULT_REGION": self._region,
             "AWS_EC2_METADATA_DISABLED": "true",

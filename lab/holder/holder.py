@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.environment import remembered
 from lab.errors import LabError
 from lab.holder import cgroups
 from lab.holder.entered import entered
@@ -143,15 +144,15 @@ class Holder:
     ) -> Completed:
         """Run a command inside the lab and return its status and output.
 
-        Bytes that are not UTF-8 come and go as surrogates (PEP 383). `env` is added to the
-        caller's environment. Raises HolderError if the lab is gone, after `limit` seconds (the
-        command is killed) and, with `check`, if the command fails.
+        Bytes that are not UTF-8 come and go as surrogates (PEP 383). `env` is added to what
+        is remembered of the caller's environment. Raises HolderError if the lab is gone, after
+        `limit` seconds (the command is killed) and, with `check`, if the command fails.
         """
         if not self.alive():
             raise HolderError(f"The lab in {self.state} is not running any more")
         command = self.entering(argv, netns)
         try:
-            done = _communicate(command, stdin, limit, {**os.environ, **(env or {})})
+            done = _communicate(command, stdin, limit, {**remembered(os.environ), **(env or {})})
         except subprocess.TimeoutExpired as error:
             raise HolderError(f"{_shown(argv, netns)}: no end after {limit:g} s, killed") from error
         if check and done.returncode != 0:

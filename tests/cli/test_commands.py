@@ -188,6 +188,7 @@ def test_the_lab_s_account_is_told_as_a_shell_takes_it(
     lines = capsys.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
     assert "export no_proxy=intranet,127.0.0.1,localhost" in lines
+    assert {"AWS_PROFILE", "AWS_SESSION_TOKEN"} < set(lines.pop(0).removeprefix("unset ").split())
     others = [line for line in lines if not line.startswith("export AWS_")]
     assert all(line.lower().startswith("export no_proxy=") for line in others)
 
