@@ -15,6 +15,20 @@ MARK = ".gatepost-lab"
 """The file that tells a lab's folder from any other, which is never removed."""
 
 
+def as_folder(path: Path) -> Path:
+    """The full path of a folder that is there or may be made; raises LabError if it is neither."""
+    try:
+        path = path.resolve()
+        there = next(each for each in (path, *path.parents) if each.exists())
+    except (OSError, RuntimeError) as error:  # no right to look, or links in a circle
+        raise LabError(
+            f"state {path}: must be a folder, but cannot be looked at: {error}"
+        ) from None
+    if not there.is_dir():
+        raise LabError(f"state {path}: must be a folder, but {there} is none")
+    return path
+
+
 def is_marked(folder: Path) -> bool:
     return (folder / MARK).exists()
 
@@ -52,8 +66,12 @@ def claimed(folder: Path) -> Generator[None]:
 def _claim(folder: Path) -> int:
     """The descriptor that holds the lock."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            why = error.strerror
+            raise LabError(f"state {folder}: must be a folder to write to, got: {why}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -19,7 +19,7 @@ from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
 from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
-from lab.host import require_host
+from lab.host import require_host, require_root
 from lab.internet import plan
 from lab.machines.image import Images
 from lab.reality import SERVICE_LIMIT, Reality, aws_environment
@@ -44,11 +44,14 @@ class Says:
 
 
 class Lab:
-    """The lab of a `project` whose files are in the folder `state`."""
+    """The lab of a `project` whose files are in the folder `state`.
+
+    Raises LabError for a `state` that is no folder.
+    """
 
     def __init__(self, project: Path, state: Path, says: Says) -> None:
         self.project = project.resolve()
-        self.state = state.resolve()
+        self.state = folder.as_folder(state)
         self.says = says
         self._is_claimed = False
 
@@ -87,7 +90,13 @@ class Lab:
 
     @property
     def holder(self) -> Holder:
-        """The process that owns the lab; raises LabError if none is up."""
+        """The process that owns the lab; raises LabError if none is up, HostError without root."""
+        holder = self._found()
+        require_root()
+        return holder
+
+    def _found(self) -> Holder:
+        """As `holder`, for those who read the lab's files, which need no root."""
         holder = Holder.find(self.state)
         if holder is None or not self._record_file.exists():
             raise LabError(f"no lab is up in {self.state}: run `gatepost lab up` first")
@@ -111,7 +120,7 @@ class Lab:
         return self._reality(self.holder, self.record).read()
 
     def _file_of_running(self, name: str) -> str:
-        return (self.holder.state / name).read_text()
+        return (self._found().state / name).read_text()
 
     @property
     def _record_file(self) -> Path:
@@ -242,7 +251,7 @@ class Lab:
     @property
     def faults(self) -> Faults:
         """What is broken on purpose."""
-        return read_faults(faults_file(self.holder.state))
+        return read_faults(faults_file(self._found().state))
 
     def break_on_purpose(self, faults: Faults) -> None:
         """Make these faults and no others; they are in force on return, and stay until `down`."""
@@ -252,10 +261,13 @@ class Lab:
     def down(self) -> None:
         """End the lab; nothing stays but the caches.
 
-        Raises LabError if another process is bringing it up, or changes it.
+        Raises LabError if another process is bringing it up, or changes it, HostError without root
+        if there is anything to end.
         """
         if not self.state.exists():
             return
+        if Holder.find(self.state) or folder.is_marked(self.state):
+            require_root()
         with self._claimed():
             self._end()
             if folder.is_marked(self.state):

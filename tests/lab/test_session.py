@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from lab import folder
 from lab.engine.deploy import EngineError, Result
 from lab.errors import LabError
 from lab.faults import Faults
+from lab.holder.record import Record
 from lab.session import Lab, Says
 
 ROOT = Path(__file__).parents[2]
@@ -61,10 +63,6 @@ class Up(Lab):
         super().__init__(project, state, Says(phase=print, noise=print))
         self.engine = Engine()
 
-    @property
-    def holder(self) -> Any:
-        return SimpleNamespace(state=self.state)
-
     def _engine(self, record: dict[str, Any]) -> Any:
         return self.engine
 
@@ -85,10 +83,12 @@ def other(state: Path) -> Any:
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Up:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Up:
+    monkeypatch.setattr("lab.session.require_root", lambda: None)
     shutil.copytree(ROOT / "stacks", tmp_path / "project/stacks")
     (tmp_path / "state").mkdir()
     lab = Up(tmp_path / "project", tmp_path / "state")
+    Record.of(os.getpid()).write(lab.state / "holder.json")
     outputs = {stack: {"kind": "environment"} for stack in ("dev", "dev-osaka")}
     record = {"outputs": outputs, "stacks": list(outputs), "baked": True}
     (lab.state / "lab.json").write_text(json.dumps(record))
