@@ -11,6 +11,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.words import complain
+from cli.written import write_new
 from lab.stackfile import read_stack
 from model import contract, directory, principal
 from model.contract import Contract
@@ -40,14 +41,15 @@ def policy(arguments: argparse.Namespace, project: Path) -> int:
 def files(arguments: argparse.Namespace, project: Path) -> int:
     """Write what the administrator of an office needs into a folder that is new or empty."""
     try:
+        _check_new(arguments.out)
         kind, raw = _settings(project, arguments.stack)
         if kind != "office":
             raise SettingsError([f"stack {arguments.stack}: only an office has files, got {kind}"])
         settings = load_office(raw)
         terms = _contract(settings.environment, settings.region)
         made = _office_files(arguments.stack, settings, terms)
-        _write(arguments.out, made)
-    except (SettingsError, FileExistsError, BotoCoreError, ClientError) as error:
+        write_new({arguments.out / name: text for name, text in made.items()})
+    except (SettingsError, OSError, BotoCoreError, ClientError) as error:
         complain(f"branch files: {error}")
         return 1
     print(f"{len(made)} files in {arguments.out}; begin with README.md")
@@ -114,10 +116,9 @@ def _vpn(stack: str, region: str) -> tuple[str, list[str]]:
     return found[0]["VpnConnectionId"], [tunnel["OutsideIpAddress"] for tunnel in tunnels]
 
 
-def _write(folder: Path, made: dict[str, str]) -> None:
-    if folder.exists() and any(folder.iterdir()):
+def _check_new(folder: Path) -> None:
+    """Raise OSError unless the folder may be made, or is there and empty."""
+    if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder")
-    for name, text in made.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder: name a new one")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cli.words import complain
+from cli.written import write_new
 from lab.stackfile import FOLDER, read_stack
 from model import addressing
 from model.fields import SettingsError
@@ -73,8 +74,11 @@ def new(arguments: argparse.Namespace, project: Path) -> int:
     """Write the stack file and the file of people; 1, and no file, if anything is wrong."""
     try:
         written = files(arguments, project)
-        _write(written)
-    except (SettingsError, FileExistsError, ValueError) as error:
+        for path in written:
+            if path.exists():
+                raise FileExistsError(f"{path} exists: remove it, or choose another name")
+        write_new(written)
+    except (SettingsError, OSError, ValueError) as error:
         complain(f"branch new: {error}")
         return 1
     stack = stack_name(arguments.environment, arguments.name)
@@ -122,7 +126,7 @@ def _text(arguments: argparse.Namespace, environment: Environment, others: list[
         "people": _people_file(arguments),
     }
     if arguments.gateway:
-        address = arguments.address or network[addressing.HUB_HOST]
+        address = arguments.address or _fifth(network)
         return OFFICE.format(**common, address=address, gateway=arguments.gateway)
     return BRANCH.format(
         **common,
@@ -131,6 +135,15 @@ def _text(arguments: argparse.Namespace, environment: Environment, others: list[
         instance_type=environment.instance_type,
         administrator_key=environment.administrator_key,
     )
+
+
+def _fifth(network: IPv4Network) -> IPv4Address:
+    """Where an office's server is unless it is said; raises ValueError for too small a network."""
+    if network.num_addresses <= addressing.HUB_HOST:
+        raise ValueError(
+            f"office.network: must have {addressing.HUB_HOST + 1} addresses or more, got {network}"
+        )
+    return network[addressing.HUB_HOST]
 
 
 def _network(
@@ -164,14 +177,3 @@ def _check(stack: str, text: str, environment: Environment, others: list[Neighbo
 
 def _people_file(arguments: argparse.Namespace) -> str:
     return f"people/{stack_name(arguments.environment, arguments.name)}.yaml"
-
-
-def _write(new_files: dict[Path, str]) -> None:
-    """Write new files, all of them or none; raises FileExistsError."""
-    for path in new_files:
-        if path.exists():
-            raise FileExistsError(f"{path} exists: remove it, or choose another name")
-    for path, text in new_files.items():
-        path.parent.mkdir(exist_ok=True)
-        with path.open("x") as file:
-            file.write(text)
