@@ -39,7 +39,7 @@ def main_job(arguments: argparse.Namespace) -> int:
             _await_mail(lab, progress)
             failed = _print_verdicts(run_suite(Twin(lab)))
         finally:
-            lab.down()
+            lab.clean_up()
     progress.phase("the lab is down")
     return 1 if failed else 0
 
@@ -56,7 +56,7 @@ def up(arguments: argparse.Namespace) -> int:
             complain("the lab stays up for a look at it; `gatepost lab down` ends it")
             raise
         except BaseException:
-            lab.down()
+            lab.clean_up()
             raise
     print(_results(results))
     print(_hosts(lab))

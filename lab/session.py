@@ -23,6 +23,7 @@ from lab.host import require_host, require_root
 from lab.internet import plan
 from lab.machines.image import Images
 from lab.reality import SERVICE_LIMIT, Reality, aws_environment
+from lab.signals import undisturbed
 from lab.stackfile import image_architectures, read_stack, region
 from lab.waiting import wait_for
 from lab.world.model import World
@@ -154,7 +155,7 @@ class Lab:
             try:
                 return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
             except BaseException:
-                self.down()
+                self.clean_up()
                 raise
 
     def _up(self, holder: Holder, stacks: list[str], where: str, baked: bool) -> list[Result]:
@@ -257,6 +258,19 @@ class Lab:
         """Make these faults and no others; they are in force on return, and stay until `down`."""
         with self.changing():
             self._reality(self.holder, self.record).break_on_purpose(faults)
+
+    def clean_up(self) -> None:
+        """As `down`, to its end whoever signals meanwhile; for a lab that did not come up.
+
+        Raises LabError, which says what is left to do, if something cannot be ended or removed.
+        """
+        with undisturbed():
+            try:
+                self.down()
+            except (LabError, OSError) as error:
+                raise LabError(
+                    f"{error}\nthe lab in {self.state} is not cleaned up: run `gatepost lab down`"
+                ) from error
 
     def down(self) -> None:
         """End the lab; nothing stays but the caches.

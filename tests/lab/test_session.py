@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +18,10 @@ from lab import folder
 from lab.engine.deploy import EngineError, Result
 from lab.errors import LabError
 from lab.faults import Faults
+from lab.holder import HolderError
 from lab.holder.record import Record
 from lab.session import Lab, Says
+from lab.signals import ENDING
 
 ROOT = Path(__file__).parents[2]
 
@@ -157,3 +160,29 @@ def test_without_an_environment_there_is_nothing_to_judge(
     assert main(["lab", "check"]) == 1
     said = "gatepost: an environment must be deployed to be judged; stacks here: none\n"
     assert capsys.readouterr().err == said
+
+
+def test_a_clean_up_hears_no_signal(lab: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = []
+
+    def down() -> None:
+        for number in ENDING:
+            signal.raise_signal(number)
+        ended.append(True)
+
+    before = [signal.getsignal(number) for number in ENDING]
+    monkeypatch.setattr(lab, "down", down)
+    lab.clean_up()
+    assert ended == [True]
+    assert [signal.getsignal(number) for number in ENDING] == before
+
+
+def test_a_clean_up_that_fails_says_what_is_left_to_do(
+    lab: Up, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> None:
+        raise HolderError("Process 7 lives on 20 s after SIGKILL")
+
+    monkeypatch.setattr(lab, "down", down)
+    with pytest.raises(LabError, match=r"lives on .*\n.* not cleaned up: run `gatepost lab down`"):
+        lab.clean_up()
