@@ -36,8 +36,6 @@ ATTACH_DELAY = 10.0
 """Seconds after which a volume comes to a machine whose user data waits for it before all else."""
 SERVICE_LIMIT = 60.0
 """Seconds for the emulator, or the lab's Internet, to answer."""
-INTERNET = "internet"
-"""The name of the Internet's process within the lab, and of its log."""
 
 Phase = Callable[[str], None]
 
@@ -96,7 +94,7 @@ class Reality:
             mirror_names=tuple(sorted(hosts)),
         )
         environment = aws_environment(self.region, self.endpoint)
-        process = self.holder.popen(INTERNET, control.command(options), env=environment)
+        process = self.holder.popen(control.PROCESS, control.command(options), env=environment)
         self._await_internet(process.alive)
 
     def read(self) -> World:
@@ -167,7 +165,7 @@ class Reality:
     def _take_up(self, world: World) -> None:
         """Make network and Internet those of the world and of the faults."""
         self._build_network(world)
-        internet = self.holder.process(INTERNET)
+        internet = self.holder.process(control.PROCESS)
         self._await_internet(lambda: internet is not None and internet.alive())
 
     def _build_network(self, world: World) -> None:

@@ -21,6 +21,7 @@ from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
 from lab.host import require_host, require_root
 from lab.internet import plan
+from lab.logs import ends
 from lab.machines.image import Images
 from lab.reality import SERVICE_LIMIT, Reality, aws_environment
 from lab.signals import undisturbed
@@ -329,7 +330,7 @@ class Lab:
         process = holder.popen("emulator", command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():
-            raise LabError(f"the AWS emulator did not start; see {holder.log('emulator')}")
+            raise LabError(f"the AWS emulator did not start{ends(holder.log('emulator'))}")
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
     def _engine(self, record: dict[str, Any]) -> Engine:

@@ -19,6 +19,7 @@ from lab.errors import LabError
 from lab.holder import cgroups
 from lab.holder.entered import entered
 from lab.holder.record import Record, start_time
+from lab.logs import ends
 from lab.waiting import wait_for
 
 START_LIMIT = 20.0
@@ -180,7 +181,7 @@ class Holder:
         pid = int(self.run(command, netns=netns, env=env).stdout)
         started = start_time(pid, self.inside("/proc"))
         if started is None:
-            raise HolderError(f"{_shown(argv, netns)} ended at once; see {self.log(name)}")
+            raise HolderError(f"{_shown(argv, netns)} ended at once{ends(self.log(name))}")
         self._process_path(name).parent.mkdir(parents=True, exist_ok=True)
         self._process_path(name).write_text(f"{pid} {started}\n")
         return Process(name=name, pid=pid, started=started, holder=self)
