@@ -24,6 +24,7 @@ from cli.commands import PROJECT
 from lab.engine.build import ensure_engine
 from lab.engine.deploy import Engine
 from lab.engine.project import mirror
+from lab.environment import remembered
 from lab.reality import aws_environment
 from lab.session import cache_folder
 from lab.stackfile import image_architectures, region, stack_file
@@ -99,7 +100,7 @@ def emulator(folder: Path, project: Path) -> Generator[tuple[str, int]]:
     port_file, images = folder / "emulator.port", folder / "images.json"
     images.write_text(json.dumps(image_architectures(project)))
     command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
-    environment = {**os.environ, **aws_environment(region(project, [ENVIRONMENT]))}
+    environment = {**remembered(os.environ), **aws_environment(region(project, [ENVIRONMENT]))}
     process = subprocess.Popen(
         [*command, "--images-file", str(images)],
         env={**environment, "GATEPOST_EMULATOR_QUOTAS": QUOTAS},

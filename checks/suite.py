@@ -61,8 +61,13 @@ class Scene:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """The outputs of the environment's stack."""
-        return next(o for o in self.deployment.outputs().values() if o["kind"] == "environment")
+        """The outputs of the environment's stack; raises Failed if none is deployed."""
+        deployed = self.deployment.outputs()
+        for outputs in deployed.values():
+            if outputs["kind"] == "environment":
+                return outputs
+        listed = ", ".join(deployed) or "none"
+        raise Failed(f"an environment must be deployed to be judged; stacks here: {listed}")
 
     @cached_property
     def relays(self) -> list[MailHost]:

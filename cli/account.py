@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.words import complain
-from lab.stackfile import stack_file
+from cli.written import write_new
+from lab.stackfile import read_stack
 from model import contract, directory, principal
 from model.contract import Contract
 from model.fields import SettingsError
 from model.principal import STACK
-from model.settings import Office
+from model.settings import Office, read_branch, read_office
 from stacks.settings import load_branch_people, load_office
 from userdata import office
 
@@ -26,26 +26,30 @@ def policy(arguments: argparse.Namespace, project: Path) -> int:
     """Print the IAM policy of the principal that deploys a branch or an office, as JSON."""
     try:
         kind, raw = _settings(project, arguments.stack)
-        terms = _contract(raw["environment"], raw["region"])
+        settings, problems = {"branch": read_branch, "office": read_office}[kind](raw)
+        if problems:
+            raise SettingsError(problems)
+        terms = _contract(settings["environment"], settings["region"])
     except (SettingsError, BotoCoreError, ClientError) as error:
         complain(f"branch policy: {error}")
         return 1
     made = {"branch": principal.branch_policy, "office": principal.office_policy}[kind]
-    print(json.dumps(made(terms, raw["name"]), indent=2))
+    print(json.dumps(made(terms, settings["name"]), indent=2))
     return 0
 
 
 def files(arguments: argparse.Namespace, project: Path) -> int:
     """Write what the administrator of an office needs into a folder that is new or empty."""
     try:
+        _check_new(arguments.out)
         kind, raw = _settings(project, arguments.stack)
         if kind != "office":
             raise SettingsError([f"stack {arguments.stack}: only an office has files, got {kind}"])
         settings = load_office(raw)
         terms = _contract(settings.environment, settings.region)
         made = _office_files(arguments.stack, settings, terms)
-        _write(arguments.out, made)
-    except (SettingsError, FileExistsError, BotoCoreError, ClientError) as error:
+        write_new({arguments.out / name: text for name, text in made.items()})
+    except (SettingsError, OSError, BotoCoreError, ClientError) as error:
         complain(f"branch files: {error}")
         return 1
     print(f"{len(made)} files in {arguments.out}; begin with README.md")
@@ -54,7 +58,7 @@ def files(arguments: argparse.Namespace, project: Path) -> int:
 
 def _settings(project: Path, stack: str) -> tuple[str, dict[str, Any]]:
     """The kind of a branch's or an office's stack, and its raw settings."""
-    config = yaml.safe_load(stack_file(project, stack).read_text())["config"]
+    config = read_stack(project, stack)
     for kind in ("branch", "office"):
         if raw := config.get(f"gatepost:{kind}"):
             return kind, raw
@@ -112,10 +116,9 @@ def _vpn(stack: str, region: str) -> tuple[str, list[str]]:
     return found[0]["VpnConnectionId"], [tunnel["OutsideIpAddress"] for tunnel in tunnels]
 
 
-def _write(folder: Path, made: dict[str, str]) -> None:
-    if folder.exists() and any(folder.iterdir()):
+def _check_new(folder: Path) -> None:
+    """Raise OSError unless the folder may be made, or is there and empty."""
+    if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: name a new folder")
-    for name, text in made.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder: name a new one")

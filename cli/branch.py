@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from cli.words import complain
-from lab.stackfile import FOLDER, stack_file
+from cli.written import write_new
+from lab.stackfile import FOLDER, read_stack
 from model import addressing
 from model.fields import SettingsError
 from model.neighbours import Neighbour, conflicts, stack_name
@@ -73,8 +74,11 @@ def new(arguments: argparse.Namespace, project: Path) -> int:
     """Write the stack file and the file of people; 1, and no file, if anything is wrong."""
     try:
         written = files(arguments, project)
-        _write(written)
-    except (SettingsError, FileExistsError, ValueError) as error:
+        for path in written:
+            if path.exists():
+                raise FileExistsError(f"{path} exists: remove it, or choose another name")
+        write_new(written)
+    except (SettingsError, OSError, ValueError) as error:
         complain(f"branch new: {error}")
         return 1
     stack = stack_name(arguments.environment, arguments.name)
@@ -99,10 +103,11 @@ def files(arguments: argparse.Namespace, project: Path) -> dict[Path, str]:
 
 
 def _environment(project: Path, name: str) -> Environment:
-    config = yaml.safe_load(stack_file(project, name).read_text())["config"]
+    config = read_stack(project, name)
     raw = config.get("gatepost:environment")
     if raw is None:
-        raise SettingsError([f"stack {name}: must be an environment, got {config.keys()}"])
+        kind = config.get("gatepost:kind", "a stack without a gatepost:kind")
+        raise SettingsError([f"stack {name}: must be an environment, got {kind}"])
     values, problems = read_environment(raw)
     if problems:
         raise SettingsError(problems)
@@ -121,7 +126,7 @@ def _text(arguments: argparse.Namespace, environment: Environment, others: list[
         "people": _people_file(arguments),
     }
     if arguments.gateway:
-        address = arguments.address or network[addressing.HUB_HOST]
+        address = arguments.address or _fifth(network)
         return OFFICE.format(**common, address=address, gateway=arguments.gateway)
     return BRANCH.format(
         **common,
@@ -130,6 +135,15 @@ def _text(arguments: argparse.Namespace, environment: Environment, others: list[
         instance_type=environment.instance_type,
         administrator_key=environment.administrator_key,
     )
+
+
+def _fifth(network: IPv4Network) -> IPv4Address:
+    """Where an office's server is unless it is said; raises ValueError for too small a network."""
+    if network.num_addresses <= addressing.HUB_HOST:
+        raise ValueError(
+            f"office.network: must have {addressing.HUB_HOST + 1} addresses or more, got {network}"
+        )
+    return network[addressing.HUB_HOST]
 
 
 def _network(
@@ -163,14 +177,3 @@ def _check(stack: str, text: str, environment: Environment, others: list[Neighbo
 
 def _people_file(arguments: argparse.Namespace) -> str:
     return f"people/{stack_name(arguments.environment, arguments.name)}.yaml"
-
-
-def _write(new_files: dict[Path, str]) -> None:
-    """Write new files, all of them or none; raises FileExistsError."""
-    for path in new_files:
-        if path.exists():
-            raise FileExistsError(f"{path} exists: remove it, or choose another name")
-    for path, text in new_files.items():
-        path.parent.mkdir(exist_ok=True)
-        with path.open("x") as file:
-            file.write(text)

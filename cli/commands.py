@@ -18,6 +18,7 @@ from cli.twin import Twin
 from cli.words import Progress, complain, table, verdict
 from lab import hosts
 from lab.engine.deploy import Result
+from lab.environment import FORGOTTEN
 from lab.faults import Faults
 from lab.host import search_path
 from lab.reality import aws_environment
@@ -38,7 +39,7 @@ def main_job(arguments: argparse.Namespace) -> int:
             _await_mail(lab, progress)
             failed = _print_verdicts(run_suite(Twin(lab)))
         finally:
-            lab.down()
+            lab.clean_up()
     progress.phase("the lab is down")
     return 1 if failed else 0
 
@@ -55,7 +56,7 @@ def up(arguments: argparse.Namespace) -> int:
             complain("the lab stays up for a look at it; `gatepost lab down` ends it")
             raise
         except BaseException:
-            lab.down()
+            lab.clean_up()
             raise
     print(_results(results))
     print(_hosts(lab))
@@ -98,6 +99,7 @@ def status(arguments: argparse.Namespace) -> int:
 def environment(arguments: argparse.Namespace) -> int:
     """How any client of AWS reaches the lab's account: `eval "$(gatepost lab env)"`."""
     lab, _ = _lab(arguments)
+    print("unset", *(name for name in FORGOTTEN if name.startswith("AWS_")))
     for name, value in aws_environment(lab.record["region"], lab.record["endpoint"]).items():
         if name.startswith("AWS_") or name.lower() == "no_proxy":
             print(f"export {name}={shlex.quote(value)}")

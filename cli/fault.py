@@ -35,7 +35,8 @@ def show(lab: Lab, arguments: argparse.Namespace) -> int:
 
 def change(lab: Lab, arguments: argparse.Namespace) -> int:
     """Make or mend one fault; returns once that is in force."""
-    lab.break_on_purpose(arguments.change(lab, lab.faults, arguments))
+    with lab.changing():
+        lab.break_on_purpose(arguments.change(lab, lab.faults, arguments))
     return show(lab, arguments)
 
 
@@ -139,9 +140,15 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     return fault
 
 
+def add_json(parser: argparse.ArgumentParser, default: object = False) -> None:
+    """The option of commands whose answer is for machines, too."""
+    parser.add_argument("--json", action="store_true", default=default, help="for machines")
+
+
 def _kind(
     kinds: argparse._SubParsersAction, name: str, make: Change, words: str
 ) -> argparse.ArgumentParser:
     parser = kinds.add_parser(name, help=words, description=words)
+    add_json(parser, default=argparse.SUPPRESS)  # as it is before the kind, unless it is here
     parser.set_defaults(act=change, change=make)
     return parser

@@ -11,9 +11,12 @@ from typing import Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from cli.words import complain
-from lab.stackfile import stack_file
+from lab.stackfile import not_yaml, read_stack, read_text, stack_file
+from model.fields import SettingsError
+from model.settings import read_branch, read_environment
 
 PARAMETER = "/aws/service/debian/release/13/latest/{architecture}"
 """Debian's public parameter for its newest image (wiki.debian.org/Cloud/AmazonEC2Image)."""
@@ -33,11 +36,14 @@ def update(arguments: argparse.Namespace, project: Path) -> int:
     yaml.preserve_quotes = True
     yaml.width = 4096
     yaml.indent(mapping=2, sequence=4, offset=2)  # as the stack files are written
-    content = yaml.load(path.read_text())
     try:
+        _check(arguments.stack, read_stack(project, arguments.stack))
+        content = yaml.load(read_text(path))
         settings, entry = find(content["config"], arguments.host)
         image = newest(settings["region"], architecture(settings, entry))
-    except (LookupError, BotoCoreError, ClientError) as error:
+    except YAMLError as error:  # such as a key that is there twice, which PyYAML takes
+        raise not_yaml(path, error) from None
+    except (SettingsError, LookupError, BotoCoreError, ClientError) as error:
         complain(f"image update: {error}")
         return 1
     former = entry.get("image") or settings.get("image")
@@ -55,6 +61,19 @@ def update(arguments: argparse.Namespace, project: Path) -> int:
         partial.unlink(missing_ok=True)
     print(f"{arguments.host}: {former} → {image} in {path}; now: pulumi up -s {arguments.stack}")
     return 0
+
+
+def _check(stack: str, config: dict[str, Any]) -> None:
+    """Raise SettingsError unless the settings are those of a stack with hosts on AWS."""
+    if (raw := config.get("gatepost:branch")) is not None:
+        problems = read_branch(raw)[1]
+    elif (raw := config.get("gatepost:environment")) is not None:
+        problems = read_environment(raw)[1]
+    else:
+        kind = config.get("gatepost:kind", "a stack without a gatepost:kind")
+        problems = [f"stack {stack}: must be an environment or a branch, got {kind}"]
+    if problems:
+        raise SettingsError(problems)
 
 
 def find(config: Any, host: str) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from checks.suite import Failed
 from cli import account, branch, commands
+from cli.fault import add_json
 from cli.fault import add_parser as add_fault_parser
 from cli.image import update as image_update
 from cli.secret import put as secret_put
@@ -17,19 +18,28 @@ from lab.errors import LabError
 
 SIGNALLED = 128
 """The exit status after a signal is this and the signal's number, as shells count."""
+ENDED_BY = (signal.SIGTERM, signal.SIGHUP)
+"""Signals that end a command as Ctrl-C does; SIGHUP is that of a terminal that is closed."""
 CLEANED = "the lab has been cleaned up"
 WHOLE = "nothing is left half done"
 STAYS = "the lab stays: `gatepost lab apply` completes it, `gatepost lab down` ends it"
 
 
 class Terminated(BaseException):
-    """SIGTERM came; like KeyboardInterrupt it is nobody's to swallow."""
+    """SIGTERM or SIGHUP came; like KeyboardInterrupt it is nobody's to swallow."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns its exit status: 0, or 1 if a check or the command failed."""
     arguments = _parser().parse_args(argv)
-    former = signal.signal(signal.SIGTERM, _terminate)
+    former = {number: signal.getsignal(number) for number in ENDED_BY}
+    for number, handler in former.items():
+        if handler != signal.SIG_IGN:  # as nohup(1) has it
+            signal.signal(number, _terminate)
     try:
         return arguments.run(arguments)
     except (LabError, Failed) as error:
@@ -38,15 +48,16 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         complain(f"interrupted; {arguments.left}")
         return SIGNALLED + signal.SIGINT
-    except Terminated:
+    except Terminated as end:
         complain(f"terminated; {arguments.left}")
-        return SIGNALLED + signal.SIGTERM
+        return SIGNALLED + end.number
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
-def _terminate(*_: object) -> None:
-    raise Terminated
+def _terminate(number: int, _frame: object) -> None:
+    raise Terminated(number)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,7 +159,7 @@ def _lab_commands(commands_of: argparse._SubParsersAction) -> None:
     for command in (apply, remove, status, environment, execute, check, fault, down):
         command.set_defaults(left=STAYS)
     for command in (apply, remove, status, check, fault):
-        command.add_argument("--json", action="store_true", help="for machines")
+        add_json(command)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ import sys
 from pathlib import Path
 
 import boto3
-import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.words import complain
-from lab.stackfile import stack_file
+from lab.stackfile import read_stack
 from model import secrets
 from model.fields import SettingsError
 from model.settings import Environment, read_environment
@@ -43,8 +42,8 @@ def put(arguments: argparse.Namespace, project: Path) -> int:
 
 
 def environment(project: Path, stack: str) -> Environment:
-    """The settings in a stack's file; raises SettingsError, LabError if there is no such stack."""
-    config = yaml.safe_load(stack_file(project, stack).read_text())["config"]
+    """The settings in a stack's file; raises SettingsError, LabError if there is no such file."""
+    config = read_stack(project, stack)
     if "gatepost:environment" not in config:
         raise SettingsError([f"{stack}: must be an environment, which alone has secrets"])
     values, problems = read_environment(config["gatepost:environment"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from checks.suite import Verdict
 
@@ -43,8 +44,9 @@ class Progress:
 
 
 def complain(text: str) -> None:
-    """An error, on standard error."""
-    print(f"gatepost: {text}", file=sys.stderr)
+    """An error, on standard error; nobody reads it if the terminal is closed."""
+    with suppress(OSError):
+        print(f"gatepost: {text}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""A lab's folder: told from any other by a mark, one process's alone while a lab begins or ends."""
+"""A lab's folder: told from any other by a mark, one process's alone while a lab changes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,20 @@ from lab.errors import LabError
 
 MARK = ".gatepost-lab"
 """The file that tells a lab's folder from any other, which is never removed."""
+
+
+def as_folder(path: Path) -> Path:
+    """The full path of a folder that is there or may be made; raises LabError if it is neither."""
+    try:
+        path = path.resolve()
+        there = next(each for each in (path, *path.parents) if each.exists())
+    except (OSError, RuntimeError) as error:  # no right to look, or links in a circle
+        raise LabError(
+            f"state {path}: must be a folder, but cannot be looked at: {error}"
+        ) from None
+    if not there.is_dir():
+        raise LabError(f"state {path}: must be a folder, but {there} is none")
+    return path
 
 
 def is_marked(folder: Path) -> bool:
@@ -34,7 +48,7 @@ def remove(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Generator[None]:
-    """No other process begins or ends a lab in the folder meanwhile; it is made if need be.
+    """No other process changes a lab in the folder meanwhile; the folder is made if need be.
 
     The claim is a lock on the folder itself (flock(2)): it leaves no file, and ends with its
     process however that ends. Raises LabError at once if another process has it.
@@ -52,15 +66,19 @@ def claimed(folder: Path) -> Generator[None]:
 def _claim(folder: Path) -> int:
     """The descriptor that holds the lock."""
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            why = error.strerror
+            raise LabError(f"state {folder}: must be a folder to write to, got: {why}") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
             raise LabError(
-                f"state {folder}: must be this command's alone, but another one brings a lab up "
-                "or takes it down there; wait for it, or end it"
+                f"state {folder}: must be this command's alone, but another one brings up, "
+                "changes or takes down a lab there; wait for it, or end it"
             ) from error
         if _is_at(descriptor, folder):
             return descriptor

@@ -55,14 +55,23 @@ def missing() -> list[str]:
     """What the host lacks, one sentence each; empty if the lab can run."""
     if platform.system() != "Linux":
         return [f"The lab needs Linux namespaces, but this is {platform.system()}."]
-    problems = []
-    if os.geteuid() != 0:
-        problems.append(f"The lab needs root, but runs as uid {os.geteuid()}: use sudo.")
+    problems = _no_root()
     absent = [tool for tool in TOOLS if shutil.which(tool, path=search_path()) is None]
     if absent:
         wanted = " ".join(sorted({TOOLS[tool] for tool in absent}))
         problems.append(f"Not found: {', '.join(absent)}. Install: apt-get install {wanted}")
     return problems
+
+
+def _no_root() -> list[str]:
+    uid = os.geteuid()
+    return [f"The lab needs root, but runs as uid {uid}: use sudo."] if uid else []
+
+
+def require_root() -> None:
+    """Raise HostError unless this is root, whose processes alone may enter a lab."""
+    if problems := _no_root():
+        raise HostError("\n".join(problems))
 
 
 def require_host() -> None:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
+from lab.environment import forget
 from lab.faults import Faults, faults_file, write_faults
 from lab.holder import Holder
 from lab.internet import control
@@ -35,19 +36,19 @@ ATTACH_DELAY = 10.0
 """Seconds after which a volume comes to a machine whose user data waits for it before all else."""
 SERVICE_LIMIT = 60.0
 """Seconds for the emulator, or the lab's Internet, to answer."""
-INTERNET = "internet"
-"""The name of the Internet's process within the lab, and of its log."""
 
 Phase = Callable[[str], None]
 
 
 def aws_environment(region: str, endpoint: str = "") -> dict[str, str]:
-    """What AWS's clients are told beside the caller's environment; the emulator takes any key."""
+    """What AWS's clients are told beside what is remembered of the caller's environment.
+
+    The emulator takes any key.
+    """
     known = {
         "AWS_DEFAULT_REGION": region,
         "AWS_ACCESS_KEY_ID": "lab",
         "AWS_SECRET_ACCESS_KEY": "lab",
-        "PYTHONDONTWRITEBYTECODE": "",
         **unproxied(os.environ),
     }
     return known | ({"AWS_ENDPOINT_URL": endpoint} if endpoint else {})
@@ -93,12 +94,13 @@ class Reality:
             mirror_names=tuple(sorted(hosts)),
         )
         environment = aws_environment(self.region, self.endpoint)
-        process = self.holder.popen(INTERNET, control.command(options), env=environment)
+        process = self.holder.popen(control.PROCESS, control.command(options), env=environment)
         self._await_internet(process.alive)
 
     def read(self) -> World:
         """AWS as it is now."""
-        os.environ.update(aws_environment(self.region, self.endpoint))  # boto3 reads it there
+        forget(os.environ)  # boto3 reads it there
+        os.environ.update(aws_environment(self.region, self.endpoint))
         return read_world(boto3.Session(region_name=self.region), self.region)
 
     def follow(self, *, baked: bool) -> None:
@@ -163,7 +165,7 @@ class Reality:
     def _take_up(self, world: World) -> None:
         """Make network and Internet those of the world and of the faults."""
         self._build_network(world)
-        internet = self.holder.process(INTERNET)
+        internet = self.holder.process(control.PROCESS)
         self._await_internet(lambda: internet is not None and internet.alive())
 
     def _build_network(self, world: World) -> None:

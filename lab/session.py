@@ -19,11 +19,13 @@ from lab.engine.deploy import Engine, Result
 from lab.errors import LabError
 from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
-from lab.host import require_host
+from lab.host import require_host, require_root
 from lab.internet import plan
+from lab.logs import ends
 from lab.machines.image import Images
 from lab.reality import SERVICE_LIMIT, Reality, aws_environment
-from lab.stackfile import image_architectures, region
+from lab.signals import undisturbed
+from lab.stackfile import image_architectures, read_stack, region
 from lab.waiting import wait_for
 from lab.world.model import World
 from lab.world.read import from_json
@@ -44,22 +46,35 @@ class Says:
 
 
 class Lab:
-    """The lab of a `project` whose files are in the folder `state`."""
+    """The lab of a `project` whose files are in the folder `state`.
+
+    Raises LabError for a `state` that is no folder.
+    """
 
     def __init__(self, project: Path, state: Path, says: Says) -> None:
         self.project = project.resolve()
-        self.state = state.resolve()
+        self.state = folder.as_folder(state)
         self.says = says
         self._is_claimed = False
 
     @contextmanager
     def claimed(self) -> Generator[None]:
-        """No other process brings up or takes down a lab in this folder meanwhile.
+        """No other process brings up, changes or takes down a lab in this folder meanwhile.
 
         `up` and `down` see to that themselves; it is for who does both. Raises LabError if another
         process has the folder, HostError if no lab can run here.
         """
         require_host()
+        with self._claimed():
+            yield
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        """As `claimed`, of a lab that is up; raises LabError if none is.
+
+        Whatever changes a lab sees to that itself; it is for who reads first what is to change.
+        """
+        _ = self.holder  # before the claim, which would make the folder
         with self._claimed():
             yield
 
@@ -77,7 +92,13 @@ class Lab:
 
     @property
     def holder(self) -> Holder:
-        """The process that owns the lab; raises LabError if none is up."""
+        """The process that owns the lab; raises LabError if none is up, HostError without root."""
+        holder = self._found()
+        require_root()
+        return holder
+
+    def _found(self) -> Holder:
+        """As `holder`, for those who read the lab's files, which need no root."""
         holder = Holder.find(self.state)
         if holder is None or not self._record_file.exists():
             raise LabError(f"no lab is up in {self.state}: run `gatepost lab up` first")
@@ -101,7 +122,7 @@ class Lab:
         return self._reality(self.holder, self.record).read()
 
     def _file_of_running(self, name: str) -> str:
-        return (self.holder.state / name).read_text()
+        return (self._found().state / name).read_text()
 
     @property
     def _record_file(self) -> Path:
@@ -127,6 +148,7 @@ class Lab:
         beginning.
         """
         with self.claimed():
+            stacks = self._named(stacks)
             where = region(self.project, stacks)
             self._clear()
             if faults != SOUND:
@@ -134,7 +156,7 @@ class Lab:
             try:
                 return self._up(Holder.start(self.state, tied=tied), stacks, where, baked)
             except BaseException:
-                self.down()
+                self.clean_up()
                 raise
 
     def _up(self, holder: Holder, stacks: list[str], where: str, baked: bool) -> list[Result]:
@@ -176,54 +198,91 @@ class Lab:
                 raise
 
     def apply(self, stacks: list[str], *, refresh: bool = False) -> list[Result]:
-        """Deploy again and make the machines and the network those of the new state."""
-        holder, record = self.holder, self.record
-        results = self._deploy(record, stacks or record["stacks"], refresh=refresh)
-        self._reality(holder, record).follow(baked=record["baked"])
-        self._save(record, results)
+        """Deploy again and make the machines and the network those of the new state.
+
+        Raises LabError for a stack without a file, or if no stack is named and none deployed. A
+        stack is recorded once it is deployed: if its machines fail, the next `apply` boots them.
+        """
+        with self.changing():
+            holder, record = self.holder, self.record
+            results = self._deploy(
+                record,
+                self._named(stacks or record["stacks"]),
+                refresh=refresh,
+                ends=lambda result: self._save(record, [result]),
+            )
+            self._reality(holder, record).follow(baked=record["baked"])
         return results
+
+    def _named(self, stacks: list[str]) -> list[str]:
+        """The stacks, each once; raises LabError if there is none, or one has no readable file."""
+        if not stacks:
+            raise LabError("no stack is deployed in this lab: name one, such as dev")
+        for stack in stacks:
+            read_stack(self.project, stack)
+        return list(dict.fromkeys(stacks))
 
     def remove(self, stacks: list[str]) -> list[Result]:
         """Destroy stacks in their order, as `pulumi destroy` does; the others stay as they are.
 
         Raises LabError for a stack that is not deployed.
         """
-        holder, record = self.holder, self.record
-        strangers = [stack for stack in stacks if stack not in record["stacks"]]
-        if strangers:
-            raise LabError(
-                f"stack {', '.join(strangers)}: not deployed in this lab; deployed: "
-                f"{', '.join(record['stacks'])}"
-            )
-        engine, results = self._engine(record), []
-        for stack in stacks:
-            self.says.phase(f"pulumi destroy: {stack}")
-            results.append(engine.destroy(stack))
-            del record["outputs"][stack]
-            self._save(record, [])
-        self._reality(holder, record).follow(baked=record["baked"])
+        with self.changing():
+            holder, record = self.holder, self.record
+            strangers = [stack for stack in stacks if stack not in record["stacks"]]
+            if strangers:
+                raise LabError(
+                    f"stack {', '.join(strangers)}: not deployed in this lab; deployed: "
+                    f"{', '.join(record['stacks']) or 'none'}"
+                )
+            engine, results = self._engine(record), []
+            for stack in dict.fromkeys(stacks):
+                self.says.phase(f"pulumi destroy: {stack}")
+                results.append(engine.destroy(stack))
+                del record["outputs"][stack]
+                self._save(record, [])
+            self._reality(holder, record).follow(baked=record["baked"])
         return results
 
     def follow(self) -> None:
         """Make the network and the machines those of AWS's state, without deploying."""
-        self._reality(self.holder, self.record).follow(baked=self.record["baked"])
+        with self.changing():
+            record = self.record
+            self._reality(self.holder, record).follow(baked=record["baked"])
 
     @property
     def faults(self) -> Faults:
         """What is broken on purpose."""
-        return read_faults(faults_file(self.holder.state))
+        return read_faults(faults_file(self._found().state))
 
     def break_on_purpose(self, faults: Faults) -> None:
         """Make these faults and no others; they are in force on return, and stay until `down`."""
-        self._reality(self.holder, self.record).break_on_purpose(faults)
+        with self.changing():
+            self._reality(self.holder, self.record).break_on_purpose(faults)
+
+    def clean_up(self) -> None:
+        """As `down`, to its end whoever signals meanwhile; for a lab that did not come up.
+
+        Raises LabError, which says what is left to do, if something cannot be ended or removed.
+        """
+        with undisturbed():
+            try:
+                self.down()
+            except (LabError, OSError) as error:
+                raise LabError(
+                    f"{error}\nthe lab in {self.state} is not cleaned up: run `gatepost lab down`"
+                ) from error
 
     def down(self) -> None:
         """End the lab; nothing stays but the caches.
 
-        Raises LabError if another process is bringing it up.
+        Raises LabError if another process is bringing it up, or changes it, HostError without root
+        if there is anything to end.
         """
         if not self.state.exists():
             return
+        if Holder.find(self.state) or folder.is_marked(self.state):
+            require_root()
         with self._claimed():
             self._end()
             if folder.is_marked(self.state):
@@ -271,7 +330,7 @@ class Lab:
         process = holder.popen("emulator", command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():
-            raise LabError(f"the AWS emulator did not start; see {holder.log('emulator')}")
+            raise LabError(f"the AWS emulator did not start{ends(holder.log('emulator'))}")
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
     def _engine(self, record: dict[str, Any]) -> Engine:
@@ -284,15 +343,26 @@ class Lab:
             progress=self.says.noise,
         )
 
-    def _deploy(self, record: dict[str, Any], stacks: list[str], *, refresh: bool) -> list[Result]:
+    def _deploy(
+        self,
+        record: dict[str, Any],
+        stacks: list[str],
+        *,
+        refresh: bool,
+        ends: Callable[[Result], None] = lambda _result: None,
+    ) -> list[Result]:
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
         return self._engine(record).up_all(
-            stacks, refresh=refresh, begins=lambda stack: self.says.phase(f"pulumi up: {stack}")
+            stacks,
+            refresh=refresh,
+            begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),
+            ends=ends,
         )
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:
-        outputs = record.get("outputs", {}) | {r.stack: r.outputs for r in results}
-        content = record | {"outputs": outputs, "stacks": list(outputs)}
+        """Put results into the record, and the record into its file."""
+        record["outputs"] = record.get("outputs", {}) | {r.stack: r.outputs for r in results}
+        record["stacks"] = list(record["outputs"])
         partial = self._record_file.with_suffix(".partial")
-        partial.write_text(json.dumps(content))
+        partial.write_text(json.dumps(record))
         partial.replace(self._record_file)

@@ -1,13 +1,17 @@
 """What the lab must know before a first deployment: stacks, their Region, the images they name.
 
 The lab knows the program only by running it, so it reads the stack files as plain text: any
-`region:` in them is a Region, anything that looks like an image id is one.
+`region:` in them is a Region, anything that looks like an image id is one. Commands that need a
+stack's settings read them here too, so that a slip in a file is told alike by all.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from lab.errors import LabError
 
@@ -25,6 +29,49 @@ def stack_file(project: Path, stack: str) -> Path:
         known = ", ".join(stacks(project)) or "none"
         raise LabError(f"stack {stack}: no file {path}; stacks here: {known}")
     return path
+
+
+def read_stack(project: Path, stack: str) -> dict[str, Any]:
+    """The `config` of a stack's file; raises LabError, with file and line, if it has none."""
+    file = stack_file(project, stack)
+    config = read_yaml(file).get("config")
+    if not isinstance(config, dict):
+        raise LabError(
+            f"{file}: must have a mapping `config:` with the stack's settings, got {config!r}"
+        )
+    return config
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a stack file, empty for an empty file; raises LabError with file and line."""
+    text = read_text(file)
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise not_yaml(file, error) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise LabError(f"{file}: must be a mapping that begins with `config:`, got {content!r:.60}")
+    return content
+
+
+def read_text(file: Path) -> str:
+    """A stack file as it is written; raises LabError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise LabError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise LabError(f"{file}, line {line}: must be UTF-8, got {error.reason}") from None
+
+
+def not_yaml(file: Path, error: Exception) -> LabError:
+    """What to tell of a YAML parser's error (PyYAML's and ruamel.yaml's are made alike)."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    where = f", line {mark.line + 1}" if mark else ""
+    return LabError(f"{file}{where}: must be YAML, got an error: {problem or error}")
 
 
 def stacks(project: Path) -> list[str]:
@@ -71,4 +118,4 @@ def image_architectures(project: Path) -> dict[str, str]:
 
 
 def _text(project: Path, name: str) -> str:
-    return stack_file(project, name).read_text()
+    return read_text(stack_file(project, name))

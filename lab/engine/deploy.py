@@ -18,11 +18,8 @@ import yaml
 from lab.engine.operation import EngineError, Operation
 from lab.engine.plugin import install_provider
 from lab.engine.project import mirror
+from lab.environment import remembered
 from lab.loopback import unproxied
-
-FORGOTTEN = ("AWS_PROFILE", "AWS_SESSION_TOKEN", "PULUMI_ACCESS_TOKEN", "PYTHONDONTWRITEBYTECODE")
-"""Variables that children must not inherit: a real account, or Python without bytecode, which
-makes every run compile pulumi_aws anew."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +77,9 @@ class Engine:
         *,
         refresh: bool = False,
         begins: Callable[[str], None] = lambda _stack: None,
+        ends: Callable[[Result], None] = lambda _result: None,
     ) -> list[Result]:
-        """Bring up `stacks` in order; `begins` is told of each.
+        """Bring up `stacks` in order; `begins` is told of each, `ends` of what has come of it.
 
         A later one may read what an earlier one has made. Its process starts while the one before
         is at work, and waits for it: to start takes as long as a small stack.
@@ -104,6 +102,7 @@ class Engine:
                 if early and after:
                     begin(after, following)
                 results.append(_result("up", stack, operation.answer()))
+                ends(results[-1])
                 if not early and after:
                     # It has succeeded, whatever came between the line that says so and here.
                     begin(after, following)
@@ -147,8 +146,7 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         backend = self._state / "pulumi"
         backend.mkdir(exist_ok=True)
-        kept = {name: value for name, value in os.environ.items() if name not in FORGOTTEN}
-        return kept | {
+        return remembered(os.environ) | {
             "AWS_ACCESS_KEY_ID": "lab",
             "AWS_DEFAULT_REGION": self._region,
             "AWS_EC2_METADATA_DISABLED": "true",

@@ -7,11 +7,13 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from lab.errors import LabError
 from lab.folder import is_marked
+from lab.stackfile import read_yaml
 
 SKIPPED = (
     *(".git", ".hypothesis", ".lab", ".pytest_cache", ".ruff_cache", ".tools", ".venv"),
@@ -29,8 +31,9 @@ class ProjectError(LabError):
 def mirror(source: Path, target: Path) -> None:
     """Make `target` the same as `source`, copying only what has changed.
 
-    Stack files keep the salt that the engine gave them in `target`. Raises ProjectError for a
-    stack file with encrypted values, which only the real stack's passphrase or key could read.
+    Stack files keep the salt that the engine gave them in `target`. Raises LabError for a stack
+    file that cannot be read, ProjectError for one with encrypted values, which only the real
+    stack's passphrase or key could read.
     """
     wanted = set()
     for file in _files(source):
@@ -69,8 +72,8 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _copy_stack_file(file: Path, target: Path) -> None:
-    content = yaml.safe_load(file.read_text()) or {}
-    for name, value in (content.get("config") or {}).items():
+    content = read_yaml(file)
+    for name, value in _config(file, content).items():
         if _has_secret(value):
             raise ProjectError(
                 f"{file}: {name} is encrypted for the real stack, the lab cannot read it"
@@ -82,6 +85,13 @@ def _copy_stack_file(file: Path, target: Path) -> None:
     text = yaml.safe_dump(content, sort_keys=False)
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
+
+
+def _config(file: Path, content: dict[str, Any]) -> dict[str, Any]:
+    config = content.get("config") or {}
+    if not isinstance(config, dict):
+        raise ProjectError(f"{file}: `config:` must be a mapping, got {config!r:.60}")
+    return config
 
 
 def _has_secret(value: object) -> bool:

@@ -14,10 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.environment import remembered
 from lab.errors import LabError
 from lab.holder import cgroups
 from lab.holder.entered import entered
 from lab.holder.record import Record, start_time
+from lab.logs import ends
 from lab.waiting import wait_for
 
 START_LIMIT = 20.0
@@ -143,15 +145,15 @@ class Holder:
     ) -> Completed:
         """Run a command inside the lab and return its status and output.
 
-        Bytes that are not UTF-8 come and go as surrogates (PEP 383). `env` is added to the
-        caller's environment. Raises HolderError if the lab is gone, after `limit` seconds (the
-        command is killed) and, with `check`, if the command fails.
+        Bytes that are not UTF-8 come and go as surrogates (PEP 383). `env` is added to what
+        is remembered of the caller's environment. Raises HolderError if the lab is gone, after
+        `limit` seconds (the command is killed) and, with `check`, if the command fails.
         """
         if not self.alive():
             raise HolderError(f"The lab in {self.state} is not running any more")
         command = self.entering(argv, netns)
         try:
-            done = _communicate(command, stdin, limit, {**os.environ, **(env or {})})
+            done = _communicate(command, stdin, limit, {**remembered(os.environ), **(env or {})})
         except subprocess.TimeoutExpired as error:
             raise HolderError(f"{_shown(argv, netns)}: no end after {limit:g} s, killed") from error
         if check and done.returncode != 0:
@@ -179,7 +181,7 @@ class Holder:
         pid = int(self.run(command, netns=netns, env=env).stdout)
         started = start_time(pid, self.inside("/proc"))
         if started is None:
-            raise HolderError(f"{_shown(argv, netns)} ended at once; see {self.log(name)}")
+            raise HolderError(f"{_shown(argv, netns)} ended at once{ends(self.log(name))}")
         self._process_path(name).parent.mkdir(parents=True, exist_ok=True)
         self._process_path(name).write_text(f"{pid} {started}\n")
         return Process(name=name, pid=pid, started=started, holder=self)

@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.errors import LabError
+
 PROC = Path("/proc")
 
 
@@ -43,7 +45,7 @@ class Record:
     def read(cls, path: Path) -> Record | None:
         """The record at `path`, or None if there is none.
 
-        Raises ValueError if the file is not a record.
+        Raises LabError if the file is not a record.
         """
         try:
             text = path.read_text()
@@ -52,7 +54,7 @@ class Record:
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not a process record ({error}): remove it") from error
+            raise LabError(f"{path} is not a process record ({error}): remove it") from error
 
     def write(self, path: Path) -> None:
         """Write the record so that a reader sees all of it or nothing."""

@@ -12,7 +12,11 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.faults import faults_file
+from lab.logs import ends
 from lab.waiting import wait_for
+
+PROCESS = "internet"
+"""The name of the services' process within the lab, and of its log."""
 
 
 class InternetError(LabError):
@@ -121,4 +125,5 @@ def wait_applied(
             raise InternetError(f"the lab's Internet: {status.error}")
         return
     what = f"did not take up {world} within {limit:g} s" if not done else "ended"
-    raise InternetError(f"the services of the lab's Internet {what}; see {state / 'logs'}")
+    log = state / "logs" / f"{PROCESS}.log"
+    raise InternetError(f"the services of the lab's Internet {what}{ends(log)}")

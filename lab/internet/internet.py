@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from lab.faults import Faults
 from lab.internet.acme import AcmeServer, start_pebble
@@ -116,7 +117,7 @@ class Internet:
         for name, unbound in self._vpcs.items():
             if unbound.process is not None:
                 running = Running(
-                    name=f"resolver of {name}", process=unbound.process, log=unbound.log.name
+                    name=f"resolver of {name}", process=unbound.process, log=Path(unbound.log.name)
                 )
                 if said := running.ended():
                     return said

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO
 
 from lab.internet.dns import CONTROL, FOLDER, knot_config, zone_file
 from lab.internet.machine import Machine, stop
 from lab.internet.plan import NAMES
 from lab.internet.zonefile import ZoneError
+from lab.logs import ends
 from lab.waiting import wait_for
 
 START_LIMIT = 20.0
@@ -69,7 +71,7 @@ class Knot:
         if not wait_for(self._answers, START_LIMIT):
             stop(self.process)
             self.process = None
-            raise NameServerError(f"knotd did not answer for the root; see {self._log.name}")
+            raise NameServerError(f"knotd did not answer for the root{ends(Path(self._log.name))}")
 
     def _answers(self) -> bool:
         return answers(self._machine, NAMES.address, ".", "SOA")
@@ -78,7 +80,7 @@ class Knot:
         done = self._machine.run(["knotc", "-s", CONTROL, *command])
         if done.returncode:
             said = (done.stdout + done.stderr).decode(errors="replace").strip()
-            raise NameServerError(f"knotc {' '.join(command)}: {said}; see {self._log.name}")
+            raise NameServerError(f"knotc {' '.join(command)}: {said}{ends(Path(self._log.name))}")
 
 
 def check_zones(machine: Machine, zones: Mapping[str, str], folder: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lab.internet.netns import NETNS
+from lab.logs import ends
 
 RUNTIME = Path("/run/gatepost/internet")
 """On the lab's private /run: gone with the lab, so that no stale file is ever believed."""
@@ -232,9 +233,7 @@ def _wait_booted(machine: Machine, process: subprocess.Popen[Any], log: IO[bytes
         return
     stop(process)
     reason = "its boot failed" if readable else f"it did not come up within {BOOT_LIMIT:g} s"
-    said = Path(log.name).read_text(errors="replace").strip().splitlines()
-    last = f": {said[-1]}" if said else ""
-    raise MachineError(f"machine {machine.name}: {reason}{last}; see {log.name}")
+    raise MachineError(f"machine {machine.name}: {reason}{ends(Path(log.name))}")
 
 
 def stop(process: subprocess.Popen[Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.internet.machine import stop
+from lab.logs import ends
 from lab.waiting import wait_for
 
 START_LIMIT = 60.0
@@ -25,12 +26,12 @@ class Running:
 
     name: str
     process: subprocess.Popen[bytes]
-    log: str
+    log: Path
 
     def ended(self) -> str | None:
         """What to say if it has; None while it runs."""
         status = self.process.poll()
-        return None if status is None else f"{self.name} ended with {status}; see {self.log}"
+        return None if status is None else f"{self.name} ended with {status}{ends(self.log)}"
 
 
 class Processes:
@@ -47,7 +48,7 @@ class Processes:
 
     def watch(self, name: str, process: subprocess.Popen[bytes], output: IO[bytes]) -> None:
         """Count `process`, whose words go to `output`, among those that must go on."""
-        self._running.append(Running(name=name, process=process, log=output.name))
+        self._running.append(Running(name=name, process=process, log=Path(output.name)))
 
     def ended(self) -> str | None:
         """What has ended that must not; None if all is well."""
@@ -66,4 +67,4 @@ def await_service(what: str, condition: Callable[[], bool], log: str) -> None:
         ServiceError: it did not within START_LIMIT.
     """
     if not wait_for(condition, START_LIMIT):
-        raise ServiceError(f"{what} did not answer within {START_LIMIT:g} s; see {log}")
+        raise ServiceError(f"{what} did not answer within {START_LIMIT:g} s{ends(Path(log))}")

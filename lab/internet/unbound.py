@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO
 
 from lab.internet.dns import root_hints
@@ -11,6 +12,7 @@ from lab.internet.knot import NameServerError, answers, check_zones
 from lab.internet.machine import SHARED, Machine, stop
 from lab.internet.plan import NAMES
 from lab.internet.resolver import unbound_config
+from lab.logs import ends
 from lab.waiting import wait_for
 
 START_LIMIT = 20.0
@@ -66,8 +68,8 @@ class Unbound:
             self._reload()
         if not wait_for(self._answers, START_LIMIT):
             raise NameServerError(
-                f"the resolver at {self._addresses[0]} did not resolve {NAMES.host};"
-                f" see {self.log.name}"
+                f"the resolver at {self._addresses[0]} did not resolve {NAMES.host}"
+                f"{ends(Path(self.log.name))}"
             )
         self._zones = dict(zones)
 

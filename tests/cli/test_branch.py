@@ -81,6 +81,7 @@ def test_an_office_has_a_gateway_and_an_address(project: Path) -> None:
         ([], "ms2.example.jp", "branch.host: must be its own, got ms2.example.jp, which is stack"),
         ([], "ms.example.jp", "branch.host: must be a name of its own, got 'ms.example.jp'"),
         ([], "Kobe", "branch.host: must be a domain name in lower case"),
+        (["--gateway", "203.0.113.9", "--network", "192.168.11.0/30"], "", "got 192.168.11.0/30"),
         (["--gateway", "10.0.0.1"], "", "office.gateway: must be a public address"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from argparse import Namespace
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ class Lab:
         self.faults = faults
         return []
 
-    def down(self) -> None:
+    def clean_up(self) -> None:
         assert self.is_claimed
         self.done.append("down")
 
@@ -104,6 +105,34 @@ def test_the_main_job_cleans_up_when_it_is_interrupted(
     assert main(["lab"]) == 130
     assert lab.done[-1] == "down"
     assert capsys.readouterr().err == "gatepost: interrupted; the lab has been cleaned up\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_closed_terminal_ends_the_main_job_as_sigterm_does(
+    lab: Lab,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+) -> None:
+    before = signal.getsignal(number)
+    monkeypatch.setattr(commands, "run_suite", lambda _twin: signal.raise_signal(number))
+    assert main(["lab"]) == 128 + number
+    assert lab.done[-1] == "down"
+    assert capsys.readouterr().err == "gatepost: terminated; the lab has been cleaned up\n"
+    assert signal.getsignal(number) == before
+
+
+def test_nohup_is_respected(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_twin: Any) -> Iterator[Verdict]:
+        signal.raise_signal(signal.SIGHUP)
+        yield GOOD
+
+    monkeypatch.setattr(commands, "run_suite", run)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main(["lab"]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +217,7 @@ def test_the_lab_s_account_is_told_as_a_shell_takes_it(
     lines = capsys.readouterr().out.splitlines()
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in lines
     assert "export no_proxy=intranet,127.0.0.1,localhost" in lines
+    assert {"AWS_PROFILE", "AWS_SESSION_TOKEN"} < set(lines.pop(0).removeprefix("unset ").split())
     others = [line for line in lines if not line.startswith("export AWS_")]
     assert all(line.lower().startswith("export no_proxy=") for line in others)
 

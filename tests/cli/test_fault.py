@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,8 +24,16 @@ class Lab:
     def __init__(self) -> None:
         self.faults = SOUND
         self.changes = 0
+        self.is_claimed = False
+
+    @contextmanager
+    def changing(self) -> Generator[None]:
+        self.is_claimed = True
+        yield
+        self.is_claimed = False
 
     def break_on_purpose(self, faults: Faults) -> None:
+        assert self.is_claimed
         self.faults = faults
         self.changes += 1
 
@@ -87,6 +97,14 @@ def test_faults_add_up_and_are_mended_at_once(lab: Lab) -> None:
     assert lab.faults == Faults(listed=("192.0.2.10", "192.0.2.9"), nat_idle=5)
     main(["lab", "fault", "none"])
     assert lab.faults == SOUND
+
+
+@pytest.mark.parametrize("words", ["--json port-25 all on", "port-25 all on --json"])
+def test_machines_are_answered_wherever_they_ask(
+    lab: Lab, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["lab", "fault", *words.split()]) == 0
+    assert json.loads(capsys.readouterr().out)["port_25"] == ["all"]
 
 
 def test_faults_are_shown(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator
@@ -10,9 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from cli.main import main
 from lab import folder, session
 from lab.errors import LabError
+from lab.holder.record import Record
 from lab.session import Lab, Says
+from lab.world.model import World
+from lab.world.read import to_json
 
 CLAIM = """
 import pathlib, sys
@@ -21,6 +27,7 @@ with folder.claimed(pathlib.Path(sys.argv[1])):
     print("claimed", flush=True)
     sys.stdin.readline()
 """
+HOST = {"host": "internet", "role": "hub", "private_ip": "10.0.0.4", "public_ip": ""}
 
 
 @pytest.fixture
@@ -128,3 +135,65 @@ def test_a_folder_is_a_labs_until_all_else_is_gone(state: Path) -> None:
     assert [path.name for path in state.iterdir()] == [folder.MARK]
     folder.remove(state)
     assert not state.exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["up"], ["status"], ["down"], ["exec", "ms", "true"]])
+@pytest.mark.parametrize("below", ["", "below"])
+def test_a_state_that_is_no_folder_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], below: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["lab", "--state", str(file / below), *arguments]) == 1
+    said = f"gatepost: state {file / below}: must be a folder, but {file} is none\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_folder_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "require_host", lambda: None)
+    with pytest.raises(LabError, match="state /proc/none: must be a folder to write to, got: No"):
+        lab(Path("/proc/none")).up(["dev"])
+
+
+@pytest.fixture
+def running(state: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A lab that is up, by its files, and a caller who is not root."""
+    lab_files(state)
+    Record.of(os.getpid()).write(state / "holder.json")
+    record = {"region": "us-east-1", "endpoint": "http://127.0.0.1:1", "stacks": []}
+    (state / "lab.json").write_text(json.dumps(record))
+    (state / "world.json").write_text(to_json(World(region="us-east-1", account="")))
+    monkeypatch.setattr("lab.host.os.geteuid", lambda: 1000)
+    return state
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["down", "status", "check", "apply", "remove dev", "exec internet true", "fault nat-idle 5"],
+)
+def test_without_root_a_running_lab_is_let_alone(
+    running: Path, capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    before = sorted(running.rglob("*"))
+    (running / "lab.json").write_text(
+        json.dumps({"stacks": ["dev"], "outputs": {"dev": {"hosts": [HOST]}}})
+    )
+    assert main(["lab", "--state", str(running), *words.split()]) == 1
+    assert capsys.readouterr().err == (
+        "gatepost: The lab needs root, but runs as uid 1000: use sudo.\n"
+    )
+    assert sorted(running.rglob("*")) == before
+
+
+@pytest.mark.parametrize("word", ["env", "fault"])
+def test_what_only_reads_needs_no_root(running: Path, word: str) -> None:
+    assert main(["lab", "--state", str(running), word]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]"])
+def test_a_spoilt_record_is_told(
+    running: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    (running / "holder.json").write_text(text)
+    assert main(["lab", "--state", str(running), "status"]) == 1
+    assert "holder.json is not a process record (" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.errors import LabError
 from lab.holder import Holder, HolderError, cgroups
 from lab.holder.holder import STOP_LIMIT
 from lab.holder.record import start_time
@@ -200,7 +201,7 @@ def test_a_stranger_with_the_pid_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_spoilt_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "holder.json").write_text(json.dumps({"pid": 1}))
-    with pytest.raises(ValueError, match=r"holder\.json is not a process record"):
+    with pytest.raises(LabError, match=r"holder\.json is not a process record"):
         Holder.find(tmp_path)
 
 

@@ -44,7 +44,12 @@ def test_an_error_is_told(tmp_path: Path, world: Path) -> None:
 
 
 def test_an_end_is_told_at_once(tmp_path: Path, world: Path) -> None:
-    with pytest.raises(InternetError, match="ended; see"):
+    log = tmp_path / "logs" / "internet.log"
+    log.parent.mkdir()
+    log.write_text("a port is taken\n")
+    with pytest.raises(
+        InternetError, match=r"ended\nthe end of .*internet\.log:\n  a port is taken"
+    ):
         wait_applied(tmp_path, world, limit=60, alive=lambda: False)
 
 

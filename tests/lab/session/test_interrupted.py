@@ -10,6 +10,7 @@ import pytest
 
 from lab.engine.build import dotted, needed_go
 from lab.host import SUPERUSER_PATH
+from lab.signals import ENDING
 from lab.waiting import wait_for
 from tests.lab.session.bench import END_LIMIT, Started, copy_project, gatepost, users
 
@@ -60,7 +61,7 @@ def unfinished(cache: Path) -> list[str]:
     return [str(path) for paths in left for path in paths]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", ENDING)
 def test_a_signal_ends_the_builds(
     job: Started, cache: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
