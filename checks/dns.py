@@ -14,6 +14,10 @@ Question = tuple[str, str]
 QUESTIONS = 50
 """How many one call of dig(1) asks."""
 
+NO_TRANSFER = "; Transfer failed."
+"""What dig(1) prints of a server that answers a request for its zone and sends none of it, such as
+with REFUSED or NOTAUTH; of one that does not answer it tells a communications error."""
+
 _SPF = """
 import json, spf, sys
 print(json.dumps([spf.check2(i=i, s=s, h=h) for i, s, h in json.load(sys.stdin)]))
@@ -63,9 +67,14 @@ def nothing_inside(scene: Scene) -> str:
         expect(not values, f"{name} is inside and should have no {kind}, has {values}")
     outside = scene.outside[0].name
     for domain, (server, *_) in scene.environment["name_servers"].items():
-        said = scene.run(outside, ["dig", "+short", "AXFR", domain, f"@{server}"]).out
-        copied = [line for line in said.splitlines() if line and not line.startswith(";")]
+        said = scene.run(outside, ["dig", "+short", "AXFR", domain, f"@{server}"])
+        copied = [line for line in said.out.splitlines() if line and not line.startswith(";")]
         expect(not copied, f"{server} gave away the zone {domain}: {len(copied)} records")
+        expect(
+            said.code == 0 and NO_TRANSFER in said.out,
+            f"{server} should refuse a copy of {domain}; dig ended with {said.code}: "
+            f"{(said.out + said.err).strip()[-200:]!r}",
+        )
     return f"{', '.join(inside)} unknown; no zone transfer"
 
 

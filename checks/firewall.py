@@ -201,6 +201,7 @@ def unasked_replies(scene: Scene) -> str:
         heard = arrived(scene, sender.name, receiver.name, replies, control)
         kinds = ", ".join(f"{packet.protocol} {packet.source_port}" for packet in heard)
         expect(not heard, f"{receiver.name} got unasked from {sender.name}: {kinds}")
+    expect(ways, "no pair of hosts was found to try it with")
     return f"{len(ways)} pairs of hosts that talk"
 
 

@@ -20,7 +20,7 @@ _MACHINE = "10.20.30.40"
 
 def checks(scene: Scene) -> list[Check]:
     """Messages and bounces as the Internet sees them; bounces need a host to be away."""
-    return [messages, seven_bits, relay_bounce, *([hub_bounce] if scene.branch else [])]
+    return [messages, seven_bits, relay_bounce, *([hub_bounce] if scene.branches else [])]
 
 
 def messages(scene: Scene) -> str:

@@ -12,7 +12,7 @@ def checks(scene: Scene) -> list[Check]:
     """The routes; those of a branch only where one is up."""
     seen = seen_by_smarthost if scene.outbound == SMARTHOST else seen_outside
     common = [inbound, hub_local, outbound, seen]
-    if scene.branch is None:
+    if not scene.branches:
         return common
     return [
         *common,

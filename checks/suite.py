@@ -106,7 +106,12 @@ class Scene:
 
     def residents(self, branch: MailHost) -> list[str]:
         """Whom a branch's server takes mail for, by its own table (postmap(1), -s)."""
-        return [line.split()[0] for line in self.run(branch.name, _RESIDENTS).out.splitlines()]
+        table = self.run(branch.name, _RESIDENTS)
+        expect(
+            table.code == 0,
+            f"postmap on {branch.name} ended with {table.code}: {table.err.strip()}",
+        )
+        return [line.split()[0] for line in table.out.splitlines()]
 
     @cached_property
     def outside(self) -> tuple[OutsideHost, OutsideHost]:

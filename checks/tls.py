@@ -131,8 +131,9 @@ def nothing_else(scene: Scene) -> str:
             expect(fine, f"{relay.name} should answer 404 for {path}, said {status}")
         other = _curl(scene, relay, relay.name, "/", "--insecure")
         expect(other.code == 35, f"{relay.name} should refuse its own name: {_last(other)}")
-        headers = _curl(scene, relay, served, "/", "--head").out
-        expect(not re.search(r"(?im)^server: .*\d", headers), f"{relay.name} tells {headers!r}")
+        head = _curl(scene, relay, served, "/", "--head")
+        expect(head.code == 0, f"{served} at {relay.name}: {_last(head)}")
+        expect(not re.search(r"(?im)^server: .*\d", head.out), f"{relay.name} tells {head.out!r}")
     return "404 for everything else"
 
 

@@ -13,7 +13,7 @@ from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses import EC2Response
 
 from lab import userdata
-from lab.emulator import images
+from lab.emulator import images, interfaces
 
 BURSTABLE_UNLIMITED = ("t3.", "t3a.", "t4g.")
 """Families that start as unlimited ("Unlimited mode concepts", EC2 User Guide)."""
@@ -36,11 +36,22 @@ def run_instances(
     if named.get("subnet_id"):
         vpc_id = self.get_subnet(named["subnet_id"]).vpc_id
         _check_groups(self, named.get("security_group_ids", []), vpc_id, named["subnet_id"])
+    for nic in named.get("nics") or []:
+        _check_interface(self, nic)
     reservation = moto(self, image_id, count, user_data, security_group_names, **named)
     given = {nic.get("NetworkInterfaceId") for nic in named.get("nics") or []}
     for instance in reservation.instances:
         _settle_interface(self, instance, given)
     return reservation
+
+
+def _check_interface(backend: Any, nic: dict[str, Any]) -> None:
+    """One that is there must be free, one to be made must have groups of its subnet's VPC."""
+    if nic.get("NetworkInterfaceId"):
+        interfaces.check_free(backend, nic["NetworkInterfaceId"])
+    if nic.get("SubnetId"):
+        subnet = backend.get_subnet(nic["SubnetId"])
+        _check_groups(backend, nic.get("Groups") or [], subnet.vpc_id, subnet.id)
 
 
 def _check_type(name: str, architecture: str) -> None:

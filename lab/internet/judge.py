@@ -81,14 +81,13 @@ class Judge:
             PolicyError: a policy holds something that the evaluator does not know.
         """
         request = self._request(caller, permission, context)
-        identity = self._role_policies(caller.role)
+        identity, boundary = self._role_policies(caller.role), self._boundary(caller.role)
         if key := _KEY.fullmatch(permission.resource):
-            return decide_for_key(request, identity=identity, key=self._key_policy(key[1]))
+            own = self._key_policy(key[1])
+            return decide_for_key(request, identity=identity, key=own, boundary=boundary)
         bucket = _BUCKET.fullmatch(permission.resource)
         resource = self._bucket_policy(bucket[1]) if bucket else None
-        return decide(
-            request, identity=identity, resource=resource, boundary=self._boundary(caller.role)
-        )
+        return decide(request, identity=identity, resource=resource, boundary=boundary)
 
     def endpoint_verdict(
         self,

@@ -71,7 +71,7 @@ def decide(
     verdicts = [evaluate(policy, request, of_resource=False) for policy in identity]
     if resource is not None:
         verdicts.append(evaluate(resource, request, of_resource=True))
-    limit = "allow" if boundary is None else evaluate(boundary, request, of_resource=False)
+    limit = _limit(boundary, request)
     if limit != "allow":
         verdicts = [limit, *(verdict for verdict in verdicts if verdict == "explicit deny")]
     for verdict in ("explicit deny", "allow"):
@@ -81,12 +81,17 @@ def decide(
 
 
 def decide_for_key(
-    request: Request, *, identity: Iterable[Mapping[str, Any]], key: Mapping[str, Any]
+    request: Request,
+    *,
+    identity: Iterable[Mapping[str, Any]],
+    key: Mapping[str, Any],
+    boundary: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """The verdict on the use of a KMS key of the account.
 
     Its key policy must allow the role itself, or else the account, whose own policies then count
-    (KMS Developer Guide, "Default key policy": "Allows access to the AWS account").
+    (KMS Developer Guide, "Default key policy": "Allows access to the AWS account"). The role's
+    permissions `boundary` limits both, as for `decide`.
 
     Raises:
         PolicyError: a policy holds something that is not known here.
@@ -96,11 +101,16 @@ def decide_for_key(
     of_key = evaluate(key, request, of_resource=True)
     delegated = evaluate(key, of_account, of_resource=True) == "allow"
     verdicts = [evaluate(policy, request, of_resource=False) for policy in identity]
-    if "explicit deny" in (of_key, *verdicts):
+    limit = _limit(boundary, request)
+    if "explicit deny" in (of_key, limit, *verdicts):
         return "explicit deny"
-    if of_key == "allow" or (delegated and "allow" in verdicts):
+    if limit == "allow" and (of_key == "allow" or (delegated and "allow" in verdicts)):
         return "allow"
     return "implicit deny"
+
+
+def _limit(boundary: Mapping[str, Any] | None, request: Request) -> Verdict:
+    return "allow" if boundary is None else evaluate(boundary, request, of_resource=False)
 
 
 def evaluate(policy: Mapping[str, Any], request: Request, *, of_resource: bool) -> Verdict:

@@ -30,12 +30,14 @@ class Internet(FakeDeployment):
         self.zone = {**ZONE, **{tuple(key.split(" ")): value for key, value in zone.items()}}
         self.reverse = {ADDRESS: f"{NAME}."}
         self.passing = {ADDRESS}
-        self.copied = ""
+        self.copied = "; Transfer failed.\n"
+        self.code = 0
         self.flags = "qr rd ra ad"
 
     def run(self, host: str, argv: Sequence[str], *, stdin: str = "", limit: float = 60) -> Result:
         assert host == "internet"
-        return Result(code=0, out=self._answer(list(argv), stdin), err="")
+        code = self.code if "AXFR" in argv else 0
+        return Result(code=code, out=self._answer(list(argv), stdin), err="")
 
     def _answer(self, argv: list[str], stdin: str) -> str:
         if argv[0] == "python3":
@@ -100,6 +102,17 @@ def test_an_inside_name_and_a_zone_transfer_are_told() -> None:
         dns.nothing_inside(found)
     internet.copied = "; Transfer failed.\n"
     assert dns.nothing_inside(found)
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(0, ""), (0, ";; communications error to 192.0.2.1#53: timed out"), (9, "; Transfer failed.")],
+)
+def test_a_zone_transfer_that_nobody_refused_is_told(code: int, said: str) -> None:
+    found, internet = scene()
+    internet.copied, internet.code = said, code
+    with pytest.raises(Failed, match=rf"ns-1.test should refuse a copy of .* ended with {code}"):
+        dns.nothing_inside(found)
 
 
 def test_name_servers_that_are_not_ours_are_told() -> None:

@@ -169,6 +169,14 @@ def test_an_unasked_reply_is_found(
         firewall.unasked_replies(Scene(company))
 
 
+def test_replies_that_could_not_be_tried_are_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firewall, "_SERVED", ())
+    with pytest.raises(Failed, match=r"^no pair of hosts was found to try it with$"):
+        firewall.unasked_replies(scene)
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What never comes is not waited for long."""

@@ -34,6 +34,7 @@ class Internet(FakeDeployment):
         self.refuses = "error:0A00042E:SSL routines::tlsv1 alert protocol version"
         self.policy = POLICY
         self.statuses: dict[str, str] = {}
+        self.head = (0, "HTTP/1.1 404 Not Found\nServer: nginx\n", "")
         self.denied = 4
         self.resolv_conf = "nameserver 127.0.0.1\n"
         self.root = "secure"
@@ -78,7 +79,7 @@ class Internet(FakeDeployment):
         if "--insecure" in argv:
             return 35, "", "handshake failure"
         if "--head" in argv:
-            return 0, "HTTP/1.1 404 Not Found\nServer: nginx\n", ""
+            return self.head
         if "-w" in argv:
             return 0, self.statuses.get(path, "404"), ""
         return 0, self.policy.replace("\r\n", "\n"), ""
@@ -133,6 +134,8 @@ FAULTS: list[tuple[suite.Check, dict[str, Any], str]] = [
     (tls.old_versions, {"refuses": ""}, "should refuse TLS 1.0: exit status 1"),
     (tls.policies, {"policy": POLICY.replace("enforce", "testing")}, "is not of 'version"),
     (tls.nothing_else, {"statuses": {"/": "200"}}, "should answer 404 for /, said 200"),
+    (tls.nothing_else, {"head": (0, "Server: nginx/1.22\n", "")}, "tells 'Server: nginx/1.22"),
+    (tls.nothing_else, {"head": (28, "", "curl: (28) timed out")}, "dmz-ms.*: curl: .28. timed"),
     (tls.rights, {"denied": 3}, r"got \['AccessDenied', 'AccessDenied', 'AccessDenied', 'Inv"),
     (tls.rights, {"denied": 5}, "'AccessDenied', 'AccessDenied'"),
     (tls.own_resolver, {"resolv_conf": "nameserver 10.1.0.2\n"}, r"\['10.1.0.2'\]"),

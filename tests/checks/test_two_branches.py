@@ -89,6 +89,37 @@ def test_nothing_need_go_to_where_nobody_lives_and_everything_else_must() -> Non
         inside.verified(Scene(found))
 
 
+def test_of_two_relays_one_must_have_had_something_to_do() -> None:
+    other = RELAY | {"host": "dmz-ms2.example.jp", "private_ip": "10.1.2.4"}
+    told = outputs(branch=False)
+    told["dev"]["hosts"] = [RELAY, other, HUB]
+    found = FakeDeployment(told=told)
+    both = f"{RELAY['host']} or {other['host']}"
+    with pytest.raises(Failed, match=f"^{both} sent {HUB['host']} none$"):
+        inside.verified(Scene(found))
+    sent(found, (other["host"], HUB["private_ip"]))
+    with pytest.raises(Failed, match=f"^{HUB['host']} sent {both} none$"):
+        inside.verified(Scene(found))
+    sent(found, (other["host"], HUB["private_ip"]), (HUB["host"], RELAY["private_ip"]))
+    assert inside.verified(Scene(found)) == "2 messages on 2 ways"
+    found.told["dev"]["outbound"] = "direct"
+    found.replies[HUB["host"], SENT] = ok("")
+    assert inside.verified(Scene(found)) == "1 messages on 1 ways"
+
+
+def test_what_cannot_be_read_is_not_empty() -> None:
+    found = deployment()
+    found.replies[KOBE, TAKES] = Result(code=1, out="", err="postmap: fatal: open table\n")
+    scene = Scene(found)
+    assert all_checks(scene)
+    with pytest.raises(Failed, match=f"^postmap on {KOBE} ended with 1: postmap: fatal: open"):
+        scene.residents(scene.branches[0])
+    found = deployment()
+    found.replies[KOBE, SENT] = Result(code=1, out="", err="no journal\n")
+    with pytest.raises(Failed, match=f"^journalctl on {KOBE} ended with 1: no journal$"):
+        inside.verified(Scene(found))
+
+
 def test_every_branch_is_kept_from_the_relay() -> None:
     found = deployment()
     found.open = {(KOBE, RELAY["public_ip"], 25)}

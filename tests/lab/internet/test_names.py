@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from checks.dns import NO_TRANSFER
 from lab.faults import SOUND, Faults
 from lab.internet.control import InternetError
 from lab.internet.hosts import exec_argv
@@ -55,6 +56,11 @@ def test_the_internet_answers(
 ) -> None:
     answer = internet.at("names", "dig", "+short", f"@{NAMES.address}", name, kind)
     assert sorted(answer.stdout.splitlines()) == sorted(values)
+
+
+def test_nobody_gets_a_copy_of_a_zone(internet: SmallInternet) -> None:
+    said = internet.at("internet2", "dig", "+short", "AXFR", "example.jp", f"@{NAMES.address}")
+    assert (said.returncode, said.stdout.strip()) == (0, NO_TRANSFER)
 
 
 @pytest.mark.parametrize(

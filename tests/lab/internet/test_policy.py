@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab.internet.conditions import PolicyError
-from lab.internet.policy import Request, Verdict, decide, evaluate
+from lab.internet.policy import Request, Verdict, decide, decide_for_key, evaluate
 
 ROLE = "arn:aws:iam::123456789012:role/relay"
 SESSION = "arn:aws:sts::123456789012:assumed-role/relay/i-0a"
@@ -185,6 +185,26 @@ def test_nothing_allows_without_a_policy() -> None:
 def test_either_kind_of_policy_allows() -> None:
     assert decide(request(), identity=[document()], resource=None) == "allow"
     assert decide(request(), identity=[], resource=document(Principal="*")) == "allow"
+
+
+DELEGATED = document(Principal={"AWS": "arn:aws:iam::123456789012:root"})
+"""A key policy that has the account's own policies decide."""
+
+
+@pytest.mark.parametrize(
+    ("boundary", "verdict"),
+    [
+        (document(), "allow"),
+        (document(Resource="arn:aws:s3:::other"), "implicit deny"),
+        (document(Effect="Deny"), "explicit deny"),
+    ],
+)
+def test_a_boundary_limits_the_use_of_a_key(boundary: dict[str, Any], verdict: str) -> None:
+    of_role = document(Principal="*")
+    for identity, key in (([document()], DELEGATED), ([], of_role)):
+        assert decide_for_key(request(), identity=identity, key=key) == "allow"
+        found = decide_for_key(request(), identity=identity, key=key, boundary=boundary)
+        assert found == verdict
 
 
 EFFECTS = st.sampled_from(["Allow", "Deny"])

@@ -48,6 +48,9 @@ def decrypting(key: str, name: str = SECRET) -> dict[str, Any]:
     }
 
 
+USING = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": "*"}
+
+
 @pytest.fixture(scope="module")
 def key(internet: SmallInternet) -> str:
     """A key with KMS's default policy: the account's own policies decide."""
@@ -143,6 +146,24 @@ def test_a_key_of_ones_own_takes_a_permission_of_its_own(
         assert result(internet, read, credentials) == "AccessDeniedException"
     path = "attempt(ssm.get_parameters_by_path, Path='/gatepost/hub/', WithDecryption=True)"
     assert result(internet, path, credentials)["error"] == "AccessDeniedException"
+
+
+def test_a_boundary_limits_the_use_of_a_key(
+    internet: SmallInternet, credentials: dict[str, str], key: str
+) -> None:
+    iam = internet.client("iam")
+    read = f"value({SECRET!r}, WithDecryption=True)"
+    reading = {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}
+    for statements, said in (([reading], "AccessDeniedException"), ([reading, USING], "secret")):
+        made = iam.create_policy(PolicyName="boundary", PolicyDocument=policy(*statements))
+        arn = made["Policy"]["Arn"]
+        iam.put_role_permissions_boundary(RoleName="hub", PermissionsBoundary=arn)
+        try:
+            with allowed(internet, decrypting(key)):
+                assert result(internet, read, credentials) == said
+        finally:
+            iam.delete_role_permissions_boundary(RoleName="hub")
+            iam.delete_policy(PolicyArn=arn)
 
 
 def test_a_key_policy_that_does_not_name_the_account_leaves_it_nothing(

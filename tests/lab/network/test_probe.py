@@ -82,3 +82,25 @@ def test_one_more_refusal_than_the_kernel_gives_at_once(kernel: Kernel) -> None:
     kernel.apply(company())
     targets = [("udp", ADDRESS[THIRD_HOST], port) for port in range(100, 107)]
     assert probed(kernel, HUB, *targets) == ["refused"] * len(targets)
+
+
+def test_more_ports_than_descriptors(kernel: Kernel) -> None:
+    kernel.apply(company())
+    targets = [("tcp", ADDRESS[THIRD_HOST], port) for port in range(100, 300)]
+    enter = ("nsenter", f"--net=/run/netns/{HUB}", "prlimit", "--nofile=32")
+    argv = (*enter, sys.executable, "-m", "lab.network.probe")
+    assert json.loads(kernel.run(*argv, text=json.dumps(targets))) == ["refused"] * len(targets)
+
+
+def test_no_route_is_nothing_and_the_probes_own_failure_is_no_answer(kernel: Kernel) -> None:
+    kernel.apply(company())
+    without_routes = ("unshare", "--net", sys.executable, "-m", "lab.network.probe")
+    for protocol in ("tcp", "udp"):
+        target = json.dumps([(protocol, ADDRESS[RELAY], 25)])
+        assert json.loads(kernel.run(*without_routes, text=target)) == ["nothing"]
+    broadcast = json.dumps([("udp", "255.255.255.255", 25)])
+    enter = ("nsenter", f"--net=/run/netns/{HUB}")
+    done = kernel.attempt(*enter, sys.executable, "-m", "lab.network.probe", text=broadcast)
+    assert done.returncode != 0
+    assert "Permission denied" in done.stderr
+    assert "while probing udp 255.255.255.255 25" in done.stderr
