@@ -55,7 +55,10 @@ def test_a_world_that_cannot_be_started_with_is_told(own_internet: SmallInternet
     services.signal(signal.SIGTERM)
     assert services.wait(LIMIT)
     again = own_internet.start_services()
-    with pytest.raises(InternetError, match=r"machine names: its boot failed.*names-boot\.log"):
+    with pytest.raises(
+        InternetError,
+        match=r"its boot failed\nthe end of .*names-boot\.log:\n  nsenter: cannot open",
+    ):
         wait_applied(
             own_internet.state, own_internet.state / "world.json", limit=LIMIT, alive=again.alive
         )
