@@ -81,6 +81,20 @@ def _tunnels(number: int, wanted: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def modify_vpn_connection(_moto: Any, self: Any) -> ActionResult:
+    """ModifyVpnConnection, for another customer gateway: AWS keeps the tunnels and their keys."""
+    backend, gateway = self.ec2_backend, self._get_param("CustomerGatewayId")
+    if gateway is None:
+        raise EC2ClientError(
+            "InvalidParameterCombination",
+            "the lab can change the customer gateway of a VPN connection only",
+        )
+    found = backend.get_customer_gateway(gateway)
+    connection = backend.describe_vpn_connections([self._get_param("VpnConnectionId")])[0]
+    connection.customer_gateway_id = found.id
+    return ActionResult({"VpnConnection": connection})
+
+
 def delete_vpn_connection(moto: Any, self: Any) -> Any:
     """Its attachment is gone with it."""
     backend, identifier = self.ec2_backend, self._get_param("VpnConnectionId")
@@ -116,6 +130,7 @@ def delete_customer_gateway(moto: Any, self: Any, customer_gateway_id: str) -> N
 
 CORRECTIONS = (
     (EC2Response, "create_vpn_connection", create_vpn_connection),
+    (EC2Response, "modify_vpn_connection", modify_vpn_connection),
     (EC2Response, "delete_vpn_connection", delete_vpn_connection),
     (CustomerGatewayBackend, "create_customer_gateway", create_customer_gateway),
     (CustomerGatewayBackend, "delete_customer_gateway", delete_customer_gateway),

@@ -43,6 +43,17 @@ def address(value: Any) -> str | None:
     return None
 
 
+def only(modelled: Any, why: str) -> Callable[[Any], str | None]:
+    """The one value that the lab acts on: another would be taken and do nothing, and `why`."""
+
+    def check(value: Any) -> str | None:
+        if value == modelled:
+            return None
+        return f"the lab knows {json.dumps(modelled)} only, got {json.dumps(value)}: {why}"
+
+    return check
+
+
 def one_of(*allowed: Any) -> Callable[[Any], str | None]:
     def check(value: Any) -> str | None:
         return None if value in allowed else f"must be one of {allowed}, got {value!r}"

@@ -24,14 +24,12 @@ METADATA = {
     "instanceMetadataTags": "InstanceMetadataTags",
 }
 ROOT_VOLUME = {
-    "deleteOnTermination": "DeleteOnTermination",
     "encrypted": "Encrypted",
-    "iops": "Iops",
     "kmsKeyId": "KmsKeyId",
-    "throughput": "Throughput",
     "volumeSize": "VolumeSize",
     "volumeType": "VolumeType",
 }
+_SPEED = "a root volume of the lab has no speed of its own"
 LAUNCH = {
     "ami": "ImageId",
     "disableApiTermination": "DisableApiTermination",
@@ -94,7 +92,7 @@ def _user_data(new: Values) -> bytes | None:
 def _root_mapping(aws: Aws, new: Values) -> dict[str, Any]:
     image = aws.ec2.describe_images(ImageIds=[new["ami"]])["Images"][0]
     volume = _renamed(ROOT_VOLUME, new["rootBlockDevice"])
-    # Registry, rootBlockDevice: deleted on termination unless told otherwise, size of the image.
+    # Registry, rootBlockDevice: deleted on termination, size of the image unless told otherwise.
     snapshot = image["BlockDeviceMappings"][0]["Ebs"]
     volume = {"DeleteOnTermination": True, "VolumeSize": snapshot["VolumeSize"], **volume}
     return {"DeviceName": image["RootDeviceName"], "Ebs": volume}
@@ -337,7 +335,9 @@ INSTANCE = Resource(
         "metadataOptions": Property(
             computed=True,
             fields={
-                "httpEndpoint": Property(computed=True, check=checks.one_of("enabled", "disabled")),
+                "httpEndpoint": Property(
+                    computed=True, check=checks.only("enabled", "its metadata service answers all")
+                ),
                 "httpProtocolIpv6": Property(computed=True),
                 "httpPutResponseHopLimit": Property(
                     computed=True, check=checks.one_of(*range(1, 65))
@@ -350,7 +350,7 @@ INSTANCE = Resource(
         "primaryNetworkInterface": Property(
             computed=True,
             fields={
-                "deleteOnTermination": Property(computed=True),
+                "deleteOnTermination": Property(refused="the lab keeps an interface of its own"),
                 "networkInterfaceId": Property(required=True, replaces=True),
             },
         ),
@@ -358,12 +358,12 @@ INSTANCE = Resource(
         "rootBlockDevice": Property(
             computed=True,
             fields={
-                "deleteOnTermination": Property(computed=True),
+                "deleteOnTermination": Property(refused="the lab's root volumes go with a machine"),
                 "encrypted": Property(computed=True, replaces=True),
-                "iops": Property(computed=True),
+                "iops": Property(refused=_SPEED),
                 "kmsKeyId": Property(computed=True, replaces=True),
                 "tags": TAGS,
-                "throughput": Property(computed=True),
+                "throughput": Property(refused=_SPEED),
                 "volumeSize": Property(computed=True),
                 "volumeType": Property(computed=True),
             },

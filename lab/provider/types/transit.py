@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from lab.provider import checks
-from lab.provider.aws import Aws, retag, specification, tag_map
+from lab.provider.aws import Aws, ProviderError, retag, specification, tag_map
 from lab.provider.resource import Property, Resource
 from lab.provider.types.common import TAGS
 from lab.provider.values import Values
@@ -296,6 +296,23 @@ def _connection_rules(new: Values) -> Iterable[str]:
         yield "staticRoutesOnly must be true: the lab speaks no BGP"
 
 
+def _update_connection(
+    aws: Aws, identifier: str, old: Values, new: Values, changed: set[str]
+) -> None:
+    """As the real provider, in place (API reference, ModifyVpnConnection)."""
+    fixed = sorted(changed & {"transitGatewayId", "tunnel1IkeVersions", "tunnel2IkeVersions"})
+    if fixed:
+        raise ProviderError(
+            f"{identifier}: the lab cannot change {', '.join(fixed)} of a VPN connection in place; "
+            "take it out, apply, and put it in again"
+        )
+    if "customerGatewayId" in changed:
+        aws.ec2.modify_vpn_connection(
+            VpnConnectionId=identifier, CustomerGatewayId=new["customerGatewayId"]
+        )
+    retag(aws, identifier, old, new)
+
+
 VPN_CONNECTION = Resource(
     token="aws:ec2/vpnConnection:VpnConnection",
     inputs={
@@ -320,7 +337,7 @@ VPN_CONNECTION = Resource(
     ),
     create=_create_connection,
     read=_read_connection,
-    update=lambda aws, identifier, old, new, _changed: retag(aws, identifier, old, new),
+    update=_update_connection,
     delete=lambda aws, identifier, _state: aws.ec2.delete_vpn_connection(
         VpnConnectionId=identifier
     ),

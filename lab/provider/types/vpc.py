@@ -80,7 +80,9 @@ VPC = Resource(
         # "VPC CIDR blocks", VPC User Guide: between /28 and /16.
         "cidrBlock": Property(required=True, replaces=True, check=checks.cidr(16, 28)),
         "enableDnsHostnames": Property(default=False),
-        "enableDnsSupport": Property(default=True),
+        "enableDnsSupport": Property(
+            default=True, check=checks.only(True, "its resolver serves every VPC")
+        ),
         "instanceTenancy": Property(default="default", check=checks.one_of("default", "dedicated")),
         "tags": TAGS,
     },

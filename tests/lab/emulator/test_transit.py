@@ -184,6 +184,17 @@ def test_an_office_s_static_route_leads_to_its_vpn(ec2: Any, gateway: str) -> No
     assert _routes(ec2, gateway, type="static") == {"10.30.0.0/24": ("static", "active", leads)}
     with refused("IncorrectState"):
         ec2.delete_customer_gateway(CustomerGatewayId=identifier)
+    moved = ec2.create_customer_gateway(Type="ipsec.1", BgpAsn=65000, PublicIp="192.0.2.202")
+    other = moved["CustomerGateway"]["CustomerGatewayId"]
+    with refused("InvalidParameterCombination"):
+        ec2.modify_vpn_connection(VpnConnectionId=vpn["VpnConnectionId"], TransitGatewayId=gateway)
+    changed = ec2.modify_vpn_connection(
+        VpnConnectionId=vpn["VpnConnectionId"], CustomerGatewayId=other
+    )["VpnConnection"]
+    assert changed["CustomerGatewayId"] == other
+    assert changed["Options"]["TunnelOptions"] == tunnels
+    ec2.delete_customer_gateway(CustomerGatewayId=identifier)
+    identifier = other
     ec2.delete_vpn_connection(VpnConnectionId=vpn["VpnConnectionId"])
     assert _routes(ec2, gateway) == {"10.30.0.0/24": ("static", "blackhole", "")}
     ec2.delete_transit_gateway_route(**where)

@@ -100,6 +100,28 @@ DISK = {"availabilityZone": "ap-northeast-1a", "size": 1, "encrypted": True}
         (ACL_RULE, {**ENTRY, "cidrBlock": "10.0.0.1/8"}, "has host bits set"),
         (MACHINE, {**INSTANCE, "rootBlockDevice": {"x": 1}}, "rootBlockDevice.x"),
         (MACHINE, {**INSTANCE, "metadataOptions": {"httpTokens": "no"}}, "httpTokens: must be one"),
+        (
+            MACHINE,
+            {**INSTANCE, "metadataOptions": {"httpEndpoint": "disabled"}},
+            'httpEndpoint: the lab knows "enabled" only, got "disabled"',
+        ),
+        (
+            MACHINE,
+            {**INSTANCE, "primaryNetworkInterface": {"deleteOnTermination": True}},
+            "the lab keeps an interface of its own",
+        ),
+        (MACHINE, {**INSTANCE, "rootBlockDevice": {"iops": 3000}}, "no speed of its own"),
+        (MACHINE, {**INSTANCE, "rootBlockDevice": {"throughput": 125}}, "no speed of its own"),
+        (
+            MACHINE,
+            {**INSTANCE, "rootBlockDevice": {"deleteOnTermination": False}},
+            "root volumes go with a machine",
+        ),
+        (
+            "aws:ec2/vpc:Vpc",
+            {"cidrBlock": "10.0.0.0/16", "enableDnsSupport": False},
+            "enableDnsSupport: the lab knows true only, got false",
+        ),
         (MACHINE, {**INSTANCE, "userData": "x" * 16385}, "16384 bytes, got 16385"),
         (MACHINE, {**INSTANCE, "userDataBase64": "%"}, "is not base64"),
         (MACHINE, {**INSTANCE, "volumeTags": {}}, "use rootBlockDevice.tags"),
@@ -231,6 +253,15 @@ def test_diffs_of_an_instance(
     found = diff(provider, MACHINE, state, {**INSTANCE, **new})
     assert (found.replaces, found.diffs) == (replaced, changed)
     assert found.changes is bool(changed)
+
+
+@pytest.mark.parametrize("name", ["transitGatewayId", "tunnel1IkeVersions", "tunnel2IkeVersions"])
+def test_what_the_lab_cannot_change_of_a_vpn_is_no_quiet_update(name: str) -> None:
+    update = RESOURCES["aws:ec2/vpnConnection:VpnConnection"].update
+    assert update is not None
+    no_account: Any = None
+    with pytest.raises(ProviderError, match=f"vpn-1: the lab cannot change {name} of a VPN"):
+        update(no_account, "vpn-1", {name: "old"}, {name: "new"}, {name})
 
 
 def test_a_policy_is_compared_as_json(provider: AwsProvider) -> None:

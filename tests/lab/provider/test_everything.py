@@ -14,7 +14,7 @@ from lab.provider.registry import RESOURCES
 PROGRAM = Path(__file__).with_name("programs") / "everything.py"
 ACLS = {"acl-tcp", "acl-icmp", "acl-all", "acl-subnet"}
 ROUTES = {"to-transit", "transit-route"}
-REPLACED = {"other", "replaced", "peering", "peered", "kept-address", *ACLS, *ROUTES}
+REPLACED = {"other", "replaced", "peering", "peered", "kept-address", "customer", *ACLS, *ROUTES}
 """Names whose second version forces a replacement; the others are updated in place."""
 SIGNING = {
     "aws:route53/keySigningKey:KeySigningKey",

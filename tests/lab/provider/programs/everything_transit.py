@@ -36,7 +36,7 @@ def declare(
         "customer",
         type="ipsec.1",
         bgp_asn="65000",
-        ip_address="192.0.2.201",
+        ip_address="192.0.2.202" if second else "192.0.2.201",
         tags=tags,
         opts=options,
     )
