@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 
 from benchmarks import branches, crowd, job, people
 from cli.words import table
@@ -38,4 +40,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # Told to end, it takes down what it has brought up, as at Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     main()
