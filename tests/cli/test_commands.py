@@ -114,12 +114,16 @@ def test_a_closed_terminal_ends_the_main_job_as_sigterm_does(
     capsys: pytest.CaptureFixture[str],
     number: signal.Signals,
 ) -> None:
-    before = signal.getsignal(number)
-    monkeypatch.setattr(commands, "run_suite", lambda _twin: signal.raise_signal(number))
-    assert main(["lab"]) == 128 + number
-    assert lab.done[-1] == "down"
-    assert capsys.readouterr().err == "gatepost: terminated; the lab has been cleaned up\n"
-    assert signal.getsignal(number) == before
+    # These tests may run under nohup(1).
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        monkeypatch.setattr(commands, "run_suite", lambda _twin: signal.raise_signal(number))
+        assert main(["lab"]) == 128 + number
+        assert lab.done[-1] == "down"
+        assert capsys.readouterr().err == "gatepost: terminated; the lab has been cleaned up\n"
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
 
 
 def test_nohup_is_respected(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

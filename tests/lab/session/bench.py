@@ -177,8 +177,9 @@ class Started:
 
     @classmethod
     def start(cls, project: Path, state: Path, *arguments: str) -> Started:
+        # These tests may run under nohup(1), whose word it would respect.
         process = subprocess.Popen(
-            command(state, *arguments),
+            ["env", "--default-signal=HUP", *command(state, *arguments)],
             cwd=project,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
