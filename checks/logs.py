@@ -26,8 +26,9 @@ _CLIENT = re.compile(r"\[(\d+(?:\.\d+){3})\]")
 _UNNAMED = re.compile(
     # What a stranger's process says of its client without naming it.
     r"postfix\S*/smtpd\[\d+\]: warning: TLS library problem: "
-    # A message that has grown too large comes from a stranger where only strangers come.
-    r"|postfix/strangers/cleanup\[\d+\]: warning: (\w+: queue file size limit exceeded"
+    # A message that has grown too large comes from a stranger where only strangers come, or from a
+    # program of the host, which hears it; from a host of our own it would be a defect.
+    r"|postfix/(strangers/)?cleanup\[\d+\]: warning: (\w+: queue file size limit exceeded"
     r"|mail_stream_cleanup: close error)"
 )
 

@@ -151,6 +151,7 @@ STRANGER, FRIEND = "mx.example.net[192.0.2.10]", "ms.example.jp[10.1.11.5]"
             True,
         ),
         (["strangers/cleanup[3]: warning: A1B2: queue file size limit exceeded"], False),
+        (["cleanup[3]: warning: A1B2: queue file size limit exceeded"], False),
         (["inside/cleanup[3]: warning: A1B2: queue file size limit exceeded"], True),
     ],
 )
