@@ -85,6 +85,9 @@ def test_without_credentials_it_ends_so_that_a_new_process_asks_for_them(tmp_pat
     follower.s3 = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=refuse))
     with pytest.raises(NoCredentialsError):
         follower.look()
+    assert alarms(tmp_path)[0].startswith("the host's role gives no credentials")
+    follow(tmp_path, bucket, RELAY).look()
+    assert alarms(tmp_path) == []
 
 
 def test_who_was_never_known_and_goes_leaves_a_relay_sure(tmp_path: Path) -> None:

@@ -70,8 +70,10 @@ class Synchroniser:
         """
         try:
             self._fetch_changes()
-        except NoCredentialsError:
-            # The metadata service was late when the client was made, which asks no second time.
+        except NoCredentialsError as error:
+            # The metadata service was late when the client was made, which asks no second time; if
+            # it is not, somebody has to know.
+            self._say(self._complaints() | {f"the host's role gives no credentials: {error}"})
             raise
         except AWAY as error:
             self._say(self._complaints(), f"the directory does not answer: {error}")
