@@ -42,7 +42,7 @@ def allows(name: str, action: str, resource: str) -> bool:
         "iam:passedtoservice": "ec2.amazonaws.com",
         "iam:permissionsboundary": TERMS.boundary,
     }
-    others = (f"aws:resourcetag/{STACK}", "ec2:createaction")
+    others = (f"aws:resourcetag/{STACK}", "ec2:createaction", "s3:prefix")
     context: dict[str, Any] = {key: [value] for key, value in keys.items()}
     request = Request(
         role_arn="arn:aws:iam::1:role/x",

@@ -24,8 +24,9 @@ def test_the_stack_files_of_the_repository_are_right(dev: Any, osaka: Any) -> No
     [
         (
             {"region": "Tokyo"},
-            "environment.region: must be an AWS Region such as us-east-1, got 'T",
+            "environment.region: must be an AWS Region such as us-east-1, of the partition `aws`",
         ),
+        ({"region": "us-gov-west-1"}, "of the partition `aws`, got 'us-gov-west-1'"),
         ({"zones": ["eu-west-1a"]}, "environment.zones: must be in us-east-1, got 'eu-west-1a'"),
         ({"zones": []}, "environment.zones: must be between 1 and 3, got 0"),
         ({"zones": ["us-east-1a"] * 2}, "environment.zones: must name each once, got us-east-1a"),
