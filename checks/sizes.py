@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 
 from checks.mail import files, token
-from checks.queueing import queue_ids, settle
+from checks.queueing import queue_ids, settle, wait_until
 from checks.smtp import dialogue
 from checks.suite import Check, Failed, Scene, expect
 from model.mail import EDGE_SIZE
+from model.outbound import SMARTHOST
 
 LIMIT = 120.0
 """Seconds for a message of that size to reach a branch."""
@@ -138,7 +139,11 @@ def arrives_or_is_refused(scene: Scene, shape: Shape, way: Way) -> bool:
     if code not in ("250", "552"):
         raise Failed(f"{shape}: {code or done.err.strip().splitlines()[-1:]}")
     wanted = recipients if code == "250" else []
-    settle(Scene(scene.deployment, limit=LIMIT), queued)
+    patient = Scene(scene.deployment, limit=LIMIT)
+    if scene.outbound == SMARTHOST:
+        # Its queue is not to be seen from here.
+        wait_until(patient, lambda: len(files(scene) - before) >= len(wanted), f"{shape}: {wanted}")
+    settle(patient, queued)
     new = sorted(files(scene) - before)
     found = sorted(_addressee(path) for host, path in new if _holds(scene, host, path, word))
     for host, path in new:
