@@ -7,7 +7,7 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 from moto.core.types import Base64EncodedString
-from moto.ec2.exceptions import EC2ClientError, InvalidSecurityGroupNotFoundError
+from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instance_types import INSTANCE_TYPES
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses import EC2Response
@@ -78,15 +78,11 @@ def _check_user_data(user_data: Any) -> None:
 
 
 def _check_groups(backend: Any, groups: list[str], vpc_id: str, subnet_id: str) -> None:
-    for identifier in groups:
-        group = backend.get_security_group_from_id(identifier)
-        if group is None:
-            raise InvalidSecurityGroupNotFoundError(identifier)
-        if group.vpc_id != vpc_id:
-            raise EC2ClientError(
-                "InvalidParameter",
-                f"Security group {identifier} and subnet {subnet_id} belong to different networks.",
-            )
+    if stranger := interfaces.foreign_group(backend, groups, vpc_id):
+        raise EC2ClientError(
+            "InvalidParameter",
+            f"Security group {stranger.id} and subnet {subnet_id} belong to different networks.",
+        )
 
 
 def _settle_interface(backend: Any, instance: Any, given: set[str]) -> None:

@@ -32,16 +32,23 @@ def modify_network_interface_attribute(moto: Any, self: Any) -> ActionResult:
 
 def _check_groups(backend: Any, groups: list[str], vpc_id: str) -> None:
     """EC2 error codes, InvalidGroup.NotFound: there is no such group, or not in this VPC."""
+    if stranger := foreign_group(backend, groups, vpc_id):
+        raise EC2ClientError(
+            "InvalidGroup.NotFound",
+            "You have specified two resources that belong to different networks "
+            f"({stranger.id} of {stranger.vpc_id}, {vpc_id}).",
+        )
+
+
+def foreign_group(backend: Any, groups: list[str], vpc_id: str) -> Any:
+    """The first of the groups that is another VPC's, or None; raises EC2's error if one is none."""
     for identifier in groups:
         group = backend.get_security_group_from_id(identifier)
         if group is None:
             raise InvalidSecurityGroupNotFoundError(identifier)
         if group.vpc_id != vpc_id:
-            raise EC2ClientError(
-                "InvalidGroup.NotFound",
-                "You have specified two resources that belong to different networks "
-                f"({identifier} of {group.vpc_id}, {vpc_id}).",
-            )
+            return group
+    return None
 
 
 def delete_network_interface(_moto: Any, self: Any) -> EmptyResult:
