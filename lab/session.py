@@ -174,7 +174,8 @@ class Lab:
             }
             reality = self._reality(holder, record)
             internet = pool.submit(lambda: reality.start(outside.result()))
-            results = self._deploy(record, stacks, refresh=False)
+            # Of a failed `up` nothing stays, the engine's state neither.
+            results = self._deploy(record, stacks, refresh=False, checkpoints=False)
             internet.result()
         reality.follow(baked=baked)
         self._save(record, results)
@@ -333,7 +334,7 @@ class Lab:
             raise LabError(f"the AWS emulator did not start{ends(holder.log('emulator'))}")
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
-    def _engine(self, record: dict[str, Any]) -> Engine:
+    def _engine(self, record: dict[str, Any], *, checkpoints: bool = True) -> Engine:
         return Engine(
             engine=Path(record["engine"]),
             state=self.state,
@@ -341,6 +342,7 @@ class Lab:
             endpoint=record["endpoint"],
             region=record["region"],
             progress=self.says.noise,
+            checkpoints=checkpoints,
         )
 
     def _deploy(
@@ -349,10 +351,11 @@ class Lab:
         stacks: list[str],
         *,
         refresh: bool,
+        checkpoints: bool = True,
         ends: Callable[[Result], None] = lambda _result: None,
     ) -> list[Result]:
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
-        return self._engine(record).up_all(
+        return self._engine(record, checkpoints=checkpoints).up_all(
             stacks,
             refresh=refresh,
             begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),

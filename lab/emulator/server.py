@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lab.emulator import changes
+
 ARCHITECTURES = ("arm64", "x86_64")
 Image = tuple[str, str]
 
@@ -62,9 +64,16 @@ class _OneAtATime:
     def __init__(self, application: Any) -> None:
         self._application = application
         self._lock = threading.Lock()
+        self._changes = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == changes.PATH:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [str(self._changes).encode()]
+        counted = changes.may_change(environ)
         with self._lock:
+            # Counted before it is done: who reads now waits for the lock, and sees it done.
+            self._changes += counted
             return self._application(environ, start_response)
 
 

@@ -125,7 +125,8 @@ def _operate(request: dict[str, Any], journal: Journal) -> dict[str, Any]:
         stack.preview_destroy(on_event=journal.heed, on_output=say, color="never")
         stack.destroy(**options)
         return {}
-    result = stack.up(**options, refresh=request["refresh"])
+    # `show_secrets` is about the history, of which nothing is taken.
+    result = stack.up(**options, refresh=request["refresh"], show_secrets=False)
     return _plain(result.outputs)
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lab.internet.account import Account
 from lab.internet.call import Call, Caller, NotKnown, Permission, Refusal, Service, access_key
 from lab.internet.conditions import PolicyError
 from lab.internet.judge import Judge
@@ -38,13 +39,13 @@ class CloudServer(Server):
         listener: socket.socket,
         *,
         services: Mapping[str, Service],
-        judge: Judge,
+        account: Account,
         emulator: str,
         region: str,
         tls: ssl.SSLContext | None,
     ) -> None:
         super().__init__(listener, _Handler, tls)
-        self.services, self.judge = services, judge
+        self.services, self.account = services, account
         self.emulator, self.region = emulator, region
 
     def service(self, host: str) -> Service | None:
@@ -94,18 +95,19 @@ class _Handler(Handler):
             headers=dict(self.headers),
             body=self.body(),
         )
-        caller = self._caller(call)
+        judge = Judge(self.cloud.account.now())
+        caller = _caller(judge, call)
         for permission in service.permissions(call, caller):
-            self._require(caller, permission)
+            self._require(judge, caller, permission)
         answer = self.forward(self._emulator(), self.path, call.body)
         if answer.status == 404 and (listing := service.absence(call, caller)):
-            self._require(caller, listing)
+            self._require(judge, caller, listing)
         if answer.status < HTTPStatus.MULTIPLE_CHOICES:
             service.accepted(call)
         return answer
 
-    def _require(self, caller: Caller, permission: Permission) -> None:
-        context, judge = self._context(caller), self.cloud.judge
+    def _require(self, judge: Judge, caller: Caller, permission: Permission) -> None:
+        context = self._context(caller)
         verdict = judge.verdict(caller, permission, context)
         log.info("%s %s on %s: %s", caller.role, permission.action, permission.resource, verdict)
         if verdict != "allow":
@@ -114,19 +116,6 @@ class _Handler(Handler):
         if verdict != "allow":
             log.info("the endpoint of %s: %s", self.client_address[0], verdict)
             raise Refusal(403, "AccessDenied", _denied(caller, permission, _BY_ENDPOINT[verdict]))
-
-    def _caller(self, call: Call) -> Caller:
-        key = access_key(call)
-        if key is None:
-            raise Refusal(403, "AccessDenied", "Access Denied")
-        caller = self.cloud.judge.caller(key)
-        if caller is None:
-            raise Refusal(
-                403,
-                "InvalidAccessKeyId",
-                f"The AWS Access Key Id you provided does not exist in our records: {key}",
-            )
-        return caller
 
     def _context(self, caller: Caller) -> dict[str, list[str]]:
         """The condition keys known of every request ("AWS global condition context keys")."""
@@ -156,6 +145,20 @@ class _Handler(Handler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.info("%s %s", self.client_address[0], format % args)
+
+
+def _caller(judge: Judge, call: Call) -> Caller:
+    key = access_key(call)
+    if key is None:
+        raise Refusal(403, "AccessDenied", "Access Denied")
+    caller = judge.caller(key)
+    if caller is None:
+        raise Refusal(
+            403,
+            "InvalidAccessKeyId",
+            f"The AWS Access Key Id you provided does not exist in our records: {key}",
+        )
+    return caller
 
 
 _BECAUSE = {

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab.faults import Faults
+from lab.internet.account import Account
 from lab.internet.acme import AcmeServer, start_pebble
 from lab.internet.authority import open_authority, write_private
 from lab.internet.call import Service
@@ -16,7 +17,6 @@ from lab.internet.cloud import CloudServer
 from lab.internet.control import Options
 from lab.internet.dnssec import trust_anchor
 from lab.internet.endpoints import ROUTE53_NAMES, s3_names, ssm_names, sts_names
-from lab.internet.judge import Judge
 from lab.internet.knot import Knot
 from lab.internet.machine import Machine, boot
 from lab.internet.mail import Mail
@@ -212,13 +212,13 @@ class Internet:
     def _serve_services(
         self, host: OutsideHost, region: str, services: Mapping[str, Service]
     ) -> None:
-        names = tuple(services)
+        names, account = tuple(services), Account(self._options.emulator, region)
         tls = self._tls(host.namespace, names)
         for port, context in ((HTTPS_PORT, tls), (HTTP_PORT, None)):
             CloudServer(
                 listen(host.namespace, host.address, port),
                 services=services,
-                judge=Judge(self._options.emulator, region),
+                account=account,
                 emulator=self._options.emulator,
                 region=region,
                 tls=context,

@@ -66,7 +66,7 @@ class Up(Lab):
         super().__init__(project, state, Says(phase=print, noise=print))
         self.engine = Engine()
 
-    def _engine(self, record: dict[str, Any]) -> Any:
+    def _engine(self, record: dict[str, Any], *, checkpoints: bool = True) -> Any:
         return self.engine
 
     def _reality(self, holder: Any, record: dict[str, Any]) -> Any:

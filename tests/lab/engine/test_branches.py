@@ -37,6 +37,7 @@ class Company:
             project=project,
             endpoint=emulator.endpoint,
             region=self.region,
+            checkpoints=False,
         )
 
     def file(self, stack: str) -> Path:

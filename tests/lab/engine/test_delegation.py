@@ -37,6 +37,7 @@ class Domain:
             endpoint=emulator.endpoint,
             region=self.region,
             progress=self.said.append,
+            checkpoints=False,
         )
 
     def delegated(self, setting: str) -> None:

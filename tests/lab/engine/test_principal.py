@@ -47,6 +47,7 @@ class Company:
             project=self.project,
             endpoint=endpoint,
             region=self.region,
+            checkpoints=False,
         )
 
 

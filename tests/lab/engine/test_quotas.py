@@ -66,6 +66,7 @@ class Account:
             project=self.project,
             endpoint=emulator.endpoint,
             region=REGION,
+            checkpoints=False,
         )
         self.ec2 = self.client("ec2")
         self.preview = cache(self._preview)

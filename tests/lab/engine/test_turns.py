@@ -68,6 +68,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
             endpoint=emulator.endpoint,
             region=where,
             progress=said.append,
+            checkpoints=False,
         )
         session = boto3.Session("x", "y", region_name=where)
         made = Company(

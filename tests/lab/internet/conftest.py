@@ -12,16 +12,15 @@ import pytest
 from lab.holder import Holder
 from lab.internet.plan import PACKAGES
 from lab.machines.image import Images
+from lab.session import cache_folder
 from tests.lab.internet.small_internet import SmallInternet, example_world
-
-CACHE = Path.home() / ".cache" / "gatepost"
 
 
 @contextmanager
 def running(state: Path) -> Generator[SmallInternet]:
     if os.geteuid() != 0:
         pytest.skip("needs root for namespaces")
-    layers = Images(CACHE, print).layer(PACKAGES).layers
+    layers = Images(cache_folder(), print).layer(PACKAGES).layers
     holder = Holder.start(state, tied=True)
     try:
         internet = SmallInternet(holder=holder, layers=layers)

@@ -9,9 +9,9 @@ from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
 from lab.internet.resolver import SERVED_THOUGH_RESERVED
 from lab.machines.image import Images
 from lab.machines.trust import Trust, install
+from lab.session import cache_folder
 from tests.lab.internet.small_internet import Completed, SmallInternet
 
-CACHE = Path.home() / ".cache" / "gatepost"
 ENTER = """
 set -e
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$0/upper,workdir=$0/work" "$0/root"
@@ -26,7 +26,7 @@ class DebianRoot:
 
     def __init__(self, internet: SmallInternet, folder: Path, *packages: str) -> None:
         self._internet, self._folder = internet, folder
-        self._layers = Images(CACHE, print).layer(packages).layers
+        self._layers = Images(cache_folder(), print).layer(packages).layers
         for name in ("upper", "work", "root"):
             (folder / name).mkdir(parents=True)
         key = root_key(internet.state / "authority")

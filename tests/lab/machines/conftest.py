@@ -17,9 +17,9 @@ from lab.holder import Holder
 from lab.machines.image import Images
 from lab.machines.repository import build_repository
 from lab.machines.trust import Trust
+from lab.session import cache_folder
 from tests.lab.machines.bench import REGION, Bench
 
-CACHE = Path.home() / ".cache" / "gatepost"
 PACKAGES = ("postfix", "postfix-cdb", "python3-boto3")
 CA_EXTENSIONS = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
 ROLE = "relay"
@@ -62,7 +62,7 @@ def aws() -> Iterator[Aws]:
 def images() -> Images:
     if os.geteuid() != 0:
         pytest.skip("needs root to build images")
-    return Images(CACHE, print)
+    return Images(cache_folder(), print)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from lab.holder import Holder
 from lab.machines import boot, volumes
 from lab.machines.boot import MachineError, execute
 from lab.machines.image import Image, Images
+from lab.session import cache_folder
 from lab.waiting import wait_for
 from lab.world.model import Instance, Volume, World
 from tests.lab.machines import bench
@@ -57,7 +58,7 @@ def world(*volumes: Volume) -> World:
 
 @pytest.fixture(scope="module")
 def base() -> Image:
-    return Images(Path.home() / ".cache" / "gatepost", print).base()
+    return Images(cache_folder(), print).base()
 
 
 @pytest.fixture(scope="module")
@@ -314,6 +315,6 @@ def test_no_device_stays_when_the_command_ends(number: signal.Signals, tmp_path:
 
 if __name__ == "__main__":
     # What the test above starts and ends.
-    with_volume(Path(sys.argv[1]), Images(Path.home() / ".cache/gatepost", print).base(), tied=True)
+    with_volume(Path(sys.argv[1]), Images(cache_folder(), print).base(), tied=True)
     print("mounted", flush=True)
     signal.pause()

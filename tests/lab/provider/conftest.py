@@ -60,6 +60,7 @@ class Project:
             endpoint=endpoint,
             region=region,
             progress=self.lines.append,
+            checkpoints=False,
         )
 
     def write_file(self, name: str, text: str) -> None:
