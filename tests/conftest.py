@@ -15,8 +15,14 @@ from xdist.scheduler import LoadScopeScheduling
 ROOT = Path(__file__).parents[1]
 LABS = "tests/lab/session/"
 """The tests of whole labs, one of which keeps a processor busy and listens to the clock."""
-LAST = tuple(f"{LABS}test_{name}.py" for name in ("production", "smarthost", "switching"))
-"""Of them files with labs of their own, which share nothing with the others."""
+OWN = tuple(
+    f"{LABS}test_{name}.py"
+    for name in (
+        *("branches", "production", "forwarding", "switching", "certificates", "smarthost"),
+        *("modes", "clean", "interrupted"),
+    )
+)
+"""Of them files with labs of their own, which share nothing with the others; the longest first."""
 
 # A shell starts a background job with SIGINT ignored, and what is ignored is inherited: tests that
 # interrupt a process would then wait for ever.
@@ -32,7 +38,7 @@ class Shares(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return LABS if file.startswith(LABS) and file not in LAST else file
+        return LABS if file.startswith(LABS) and file not in OWN else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares:
@@ -40,10 +46,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Shares:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The whole labs come first, as they take longest; some last, for who is done with the rest."""
-    files = [(item, item.nodeid.partition("::")[0]) for item in items]
-    files.sort(key=lambda each: 2 if each[1] in LAST else not each[1].startswith(LABS))
-    items[:] = [item for item, _ in files]
+    """The shared lab comes first, as it takes longest; other labs last, for who is done first."""
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        file = item.nodeid.partition("::")[0]
+        return (2, OWN.index(file)) if file in OWN else (not file.startswith(LABS), 0)
+
+    items.sort(key=place)
 
 
 def _settings(stack: str, kind: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lab.internet.dnssec import root_key, trust_anchor, trust_anchor_ds
 from lab.internet.plan import PACKAGES, ROOT_SERVERS
 from lab.machines.image import Image, Images
 from lab.machines.trust import BUNDLE, LOCAL, ROOT_DS, ROOT_KEY, Trust, install
-from tests.lab.machines.conftest import CACHE
+from lab.session import cache_folder
 
 RESERVED = "2.0.192.in-addr.arpa."
 INSIDE = """
@@ -58,7 +58,7 @@ class Disk:
 def images() -> Images:
     if os.geteuid() != 0:
         pytest.skip("needs root for mounts")
-    return Images(CACHE, print)
+    return Images(cache_folder(), print)
 
 
 def test_a_certificate_of_the_labs_is_trusted(tmp_path: Path, images: Images, trust: Trust) -> None:
