@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -239,6 +240,38 @@ def test_changed_tables_have_what_waited_for_them_tried(tmp_path: Path) -> None:
     bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
     follower.look()
     assert queue.settled == 2
+
+
+def test_once_the_ways_are_known_smtpd_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a table's time of change, which Postfix compares in whole seconds (src/util/dict.c)."""
+    now = [1000.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    bucket = Bucket(HOME, OSAKA)
+    follower = follow(tmp_path, bucket, HUB)
+    follower.look()
+    [table] = tmp_path.rglob("tables/mailboxes.cdb")
+
+    def renewed(seconds: float) -> bool:
+        os.utime(table, (1, 1))
+        now[0] += seconds
+        follower.look()
+        return table.stat().st_mtime > 1
+
+    assert renewed(watch.SETTLED)
+    assert not renewed(watch.SETTLED)
+    bucket.put(texts("branches/osaka", users=["goro@example.jp"]))
+    follower.look()
+    assert not renewed(watch.SETTLED - 1)
+    # Of changes that follow one another each has its turn, also while S3 is away.
+    bucket.put(texts("branches/osaka", users=["goro@example.jp", "rokuro@example.jp"]))
+    follower.look()
+    bucket.away = True
+    assert renewed(1)
+    assert not renewed(1)
+    assert renewed(watch.SETTLED)
+    assert not renewed(watch.SETTLED)
 
 
 def test_what_is_in_force_is_shown_by_its_entity_tags(tmp_path: Path) -> None:

@@ -27,9 +27,6 @@ ROUNDS_LIMIT = 180.0
 ROUNDS = 6
 ROUND_LIMIT = 15.0
 """How often all queues are told to try again, and seconds for them to be empty then."""
-RETRY_LIMIT = 120.0
-"""Seconds for what met a lag of half a minute to be delivered without anybody's help: the pauses
-between attempts are doubled."""
 PAUSE = 0.15
 """Seconds between two messages: a relay takes 600 connections a minute from one address."""
 CACHED = 31
@@ -161,6 +158,15 @@ class Steady:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def retry_limit(lag: float) -> float:
+    """Seconds for what met a lag (seconds) to be delivered without anybody's help.
+
+    A message waits as long again as it is old (qmgr(8), minimal_backoff_time); a look at the queue,
+    and the way itself on a busy machine, come on top.
+    """
+    return 2 * lag + 60
 
 
 def places(scene: Scene) -> Counter[tuple[str, str, str]]:

@@ -93,6 +93,13 @@ class Store:
             os.replace(file, self.tables / name)
         return changed
 
+    def renew(self) -> None:
+        """Have smtpd(8) begin anew, which keeps the ways that it was told until its process ends
+        (src/smtpd/smtpd_resolve.c): it does when one of its tables has another time of change."""
+        table = self.tables / "mailboxes.cdb"
+        if table.exists():
+            os.utime(table)
+
     def _live(self, name: str) -> dict[str, str] | None:
         file = self.tables / name
         if not file.exists() or not file.with_name(f"{name}.cdb").exists():

@@ -13,7 +13,7 @@ from .pairs import Pairs
 from .peers import KEYS, Peers
 from .store import Reports, Store
 from .tables import Tables, derive, places, stale_table
-from .waiting import Waiting
+from .waiting import SETTLED, Waiting
 
 AWAY = (BotoCoreError, ClientError)
 """S3 does not answer, or answers with an error."""
@@ -59,6 +59,9 @@ class Synchroniser:
         self._answered_at = 0.0
         """The same in Unix time, once it has."""
         self._conflicts = 0
+        self._renewals = [time.monotonic() + SETTLED]
+        """When smtpd(8) is to ask anew for ways that have changed; at first, as a former process
+        may have been about to."""
         self.said: set[str] = set()
 
     def look(self) -> bool:
@@ -68,6 +71,7 @@ class Synchroniser:
         out of date; that is said at once, and an alarm after some minutes. Raises
         NoCredentialsError where only a new process will have any.
         """
+        self._renew()
         try:
             self._fetch_changes()
         except NoCredentialsError as error:
@@ -93,6 +97,12 @@ class Synchroniser:
         self.waiting.look()
         self._say(self._complaints())
         return self.store.ready.exists()
+
+    def _renew(self) -> None:
+        now = time.monotonic()
+        if any(at <= now for at in self._renewals):
+            self._renewals = [at for at in self._renewals if at > now]
+            self.store.renew()
 
     @property
     def pause(self) -> float:
@@ -279,6 +289,8 @@ class Synchroniser:
             said = ", ".join(f"{name} ({len(tables[name])})" for name in changed)
             print(f"in force: {said}", flush=True)
             self.waiting.settle()
+        if "transport" in changed:
+            self._renewals.append(time.monotonic() + SETTLED)
         return True
 
     def _say(self, complaints: set[str], away: str = "") -> None:
