@@ -89,8 +89,8 @@ def test_random_changes_lose_and_double_nothing(drill: Drill, steady: Steady) ->
     stable = company.takes_mail()
     steady.to(stable)
     slowest = 0.0
-    for _ in range(4):
-        done = [company.change() for _ in range(6)]
+    for _ in range(2):
+        done = [company.change() for _ in range(12)]
         before = company.takes_mail()
         drill.apply()
         figures = in_force(drill)
