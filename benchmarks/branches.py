@@ -44,19 +44,23 @@ def measure(folder: Path, count: int) -> dict[str, float]:
     project = folder / "project"
     stacks = generate(project, count)
     with emulator(folder, project) as (endpoint, process):
-        engine = Engine(
-            engine=ensure_engine(cache_folder(), lambda _: None),
-            state=folder / "state",
-            project=project,
-            endpoint=endpoint,
-            region=region(project, [ENVIRONMENT]),
+        engine, quick = (
+            Engine(
+                engine=ensure_engine(cache_folder(), lambda _: None),
+                state=folder / "state",
+                project=project,
+                endpoint=endpoint,
+                region=region(project, [ENVIRONMENT]),
+                checkpoints=checkpoints,
+            )
+            for checkpoints in (True, False)
         )
         engine.up(ENVIRONMENT)
         # The first run of all fills caches, and is not counted.
         engine.up(stacks[0])
         first = [_timed(engine, stack, process) for stack in stacks[1 : 1 + REPEATS]]
         if between := stacks[1 + REPEATS : -REPEATS]:
-            engine.up_all(between)
+            quick.up_all(between)
         last = [_timed(engine, stack, process) for stack in stacks[-REPEATS:]]
         changed = engine.up(ENVIRONMENT).changes
         refreshed = engine.up(ENVIRONMENT, refresh=True).changes

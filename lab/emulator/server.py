@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ def serve(
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests are answered."""
     # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+    # What is imported stays, and need not be looked through for garbage again and again.
+    gc.disable()
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,
@@ -43,6 +46,8 @@ def serve(
     from lab.emulator import extensions
 
     extensions.install(images, images_file, faults_file)
+    gc.freeze()
+    gc.enable()
 
     class QuietHandler(MotoRequestHandler):
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:

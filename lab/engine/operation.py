@@ -47,7 +47,7 @@ class Operation:
         self._lines: list[str] = []
         question = Path(self._folder.name, "request.json")
         question.write_text(json.dumps(request))
-        command = [sys.executable, "-m", "lab.engine.run", str(question), str(self._answer)]
+        command = [sys.executable, "-m", "lab.engine", str(question), str(self._answer)]
         self._child = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "--", *command],
             cwd=copy,

@@ -1,4 +1,4 @@
-"""The child process of one operation: `python -m lab.engine.run REQUEST_FILE ANSWER_FILE`.
+"""The child process of one operation: `python -m lab.engine REQUEST_FILE ANSWER_FILE`.
 
 It begins once a line comes on its standard input; all that can be done before is done by then. Its
 standard output tells of the progress; DONE_LINE, when AWS is as the program says.
@@ -147,7 +147,3 @@ def _program(journal: Journal) -> None:
         lines = traceback.format_list(frames) + traceback.format_exception_only(error)
         journal.program_error = "".join(lines).strip()
         raise
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
-from lab.provider import serve
-
 if __name__ == "__main__":
+    # As in lab.engine: it lives for one operation.
+    gc.disable()
+    from lab.provider import serve
+
     serve.main(sys.argv[1:])
