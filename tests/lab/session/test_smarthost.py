@@ -73,7 +73,7 @@ def test_every_acceptance_check_passes(scene: Scene) -> None:
 
 def test_the_hub_takes_a_relay_s_bounces_for_anywhere_and_defers_the_rest(scene: Scene) -> None:
     recipient = f"x@{scene.outside[1].domain}"
-    for sender, code in (("", "250 "), (f"a@{scene.outside[0].domain}", "454 ")):
+    for sender, code in (("", "250 "), (f"a@{scene.outside[0].domain}", "450 4.7.1 ")):
         mine = identity(scene, RELAY)
         reply = rcpt(scene, RELAY, scene.hub.private_ip, sender, recipient, identity=mine)
         assert reply.startswith(code), (sender, reply)
