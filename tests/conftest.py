@@ -18,8 +18,8 @@ LABS = "tests/lab/session/"
 OWN = tuple(
     f"{LABS}test_{name}.py"
     for name in (
-        *("branches", "production", "forwarding", "switching", "certificates", "smarthost"),
-        *("modes", "clean", "interrupted"),
+        *("production", "branches", "switching", "modes", "forwarding", "smarthost"),
+        *("certificates", "clean", "interrupted"),
     )
 )
 """Of them files with labs of their own, which share nothing with the others; the longest first."""
