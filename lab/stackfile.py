@@ -15,6 +15,10 @@ import yaml
 
 from lab.errors import LabError
 
+LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+"""libyaml where PyYAML has it: 200 branches have as many files, and all are read each time."""
+
 FOLDER = "stacks"
 """Where Pulumi.yaml's stackConfigDir puts the stack files."""
 
@@ -46,7 +50,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """The mapping in a stack file, empty for an empty file; raises LabError with file and line."""
     text = read_text(file)
     try:
-        content = yaml.safe_load(text)
+        content = yaml.load(text, Loader=LOADER)
     except (yaml.YAMLError, ValueError) as error:
         raise not_yaml(file, error) from None
     if content is None:

@@ -13,7 +13,7 @@ import yaml
 
 from lab.errors import LabError
 from lab.folder import is_marked
-from lab.stackfile import read_yaml
+from lab.stackfile import DUMPER, LOADER, read_yaml
 
 SKIPPED = (
     *(".git", ".hypothesis", ".lab", ".pytest_cache", ".ruff_cache", ".tools", ".venv"),
@@ -80,9 +80,9 @@ def _copy_stack_file(file: Path, target: Path) -> None:
             )
     content = {key: value for key, value in content.items() if key not in BACKENDS_OWN}
     if target.exists():
-        present = yaml.safe_load(target.read_text()) or {}
+        present = yaml.load(target.read_text(), Loader=LOADER) or {}
         content |= {key: present[key] for key in (SALT,) if key in present}
-    text = yaml.safe_dump(content, sort_keys=False)
+    text = yaml.dump(content, Dumper=DUMPER, sort_keys=False)
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
 
