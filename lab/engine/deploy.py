@@ -23,7 +23,7 @@ from lab.loopback import unproxied
 
 ENGINE_MEMORY = {"GOGC": "off", "GOMEMLIMIT": "512MiB"}
 """Go's collector begins at that size only (package runtime, "Environment Variables"): the engine's
-processes live for seconds, and a quarter of what they do is to look for garbage."""
+processes live for seconds, and looking for garbage takes up to a third of a short one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,27 +154,24 @@ class Engine:
     def _environment(self) -> dict[str, str]:
         backend = self._state / "pulumi"
         backend.mkdir(exist_ok=True)
-        return (
-            remembered(os.environ)
-            | ENGINE_MEMORY
-            | {
-                "AWS_ACCESS_KEY_ID": "lab",
-                "AWS_DEFAULT_REGION": self._region,
-                "AWS_EC2_METADATA_DISABLED": "true",
-                "AWS_ENDPOINT_URL": self._endpoint,
-                "AWS_REGION": self._region,
-                "AWS_SECRET_ACCESS_KEY": "lab",
-                "PATH": f"{self._engine}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-                "PULUMI_BACKEND_URL": f"file://{backend}",
-                "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
-                "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-                "PULUMI_HOME": str(self._home),
-                "PULUMI_SKIP_CHECKPOINTS": str(not self._checkpoints).lower(),
-                "PULUMI_SKIP_UPDATE_CHECK": "true",
-                "PYTHONPATH": str(self._copy),
-                **unproxied(os.environ),
-            }
-        )
+        return remembered(os.environ) | {
+            "AWS_ACCESS_KEY_ID": "lab",
+            "AWS_DEFAULT_REGION": self._region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": self._endpoint,
+            "AWS_REGION": self._region,
+            "AWS_SECRET_ACCESS_KEY": "lab",
+            "PATH": f"{self._engine}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PULUMI_BACKEND_URL": f"file://{backend}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self._passphrase()),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_HOME": str(self._home),
+            "PULUMI_SKIP_CHECKPOINTS": str(not self._checkpoints).lower(),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PYTHONPATH": str(self._copy),
+            **ENGINE_MEMORY,
+            **unproxied(os.environ),
+        }
 
     def _passphrase(self) -> Path:
         file = self._state / "passphrase"

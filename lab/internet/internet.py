@@ -200,9 +200,11 @@ class Internet:
 
     def _serve_cloud(self, region: str) -> None:
         emulator = self._options.emulator
-        self._serve_services(CLOUD, region, dict.fromkeys(s3_names(region), S3(region)))
+        account = Account(emulator, region)
+        self._serve_services(CLOUD, account, region, dict.fromkeys(s3_names(region), S3(region)))
         self._serve_services(
             API,
+            account,
             region,
             dict.fromkeys(sts_names(region), Sts())
             | dict.fromkeys(ssm_names(region), Ssm(emulator, region))
@@ -210,9 +212,13 @@ class Internet:
         )
 
     def _serve_services(
-        self, host: OutsideHost, region: str, services: Mapping[str, Service]
+        self,
+        host: OutsideHost,
+        account: Account,
+        region: str,
+        services: Mapping[str, Service],
     ) -> None:
-        names, account = tuple(services), Account(self._options.emulator, region)
+        names = tuple(services)
         tls = self._tls(host.namespace, names)
         for port, context in ((HTTPS_PORT, tls), (HTTP_PORT, None)):
             CloudServer(

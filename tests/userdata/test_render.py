@@ -215,7 +215,7 @@ def test_the_hub_takes_the_relays_bounces_for_the_smarthost_and_defers_the_rest(
         "permit_mynetworks, permit_tls_clientcerts, check_client_access "
         "pipemap:{ cdb:$tables/edge, static:own_bounces }, reject_unauth_destination"
     )
-    assert hub["own_bounces"] == ("check_sender_access inline:{ {<> = permit} }")
+    assert hub["own_bounces"] == "check_sender_access inline:{ {<> = permit} }"
     drains = parameters(render.main_cf(hosts(smarthost(settings, drain=True))["hub"]))
     assert drains["own_bounces"] == "permit"
 

@@ -30,6 +30,14 @@ OSAKA = texts("branches/osaka", users=["jiro@example.jp"])
 CONFIGS = pytest.mark.parametrize("config", [RELAY, HUB, BRANCH], ids=lambda c: c.role)
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The one number is what the synchroniser's clock shows."""
+    shown = [0.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: shown[0])
+    return shown
+
+
 @CONFIGS
 def test_nothing_is_fetched_again_that_did_not_change(config: Config, tmp_path: Path) -> None:
     bucket = Bucket(HOME, OSAKA)
@@ -122,10 +130,8 @@ def test_what_another_release_left_on_disk_is_fetched_again(tmp_path: Path) -> N
 
 @CONFIGS
 def test_while_s3_is_away_all_stays_and_the_newest_is_taken_on_return(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, tmp_path: Path, now: list[float]
 ) -> None:
-    now = [0.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
     bucket = Bucket(HOME, OSAKA)
     follower = follow(tmp_path, bucket, config)
     follower.look()
@@ -242,12 +248,8 @@ def test_changed_tables_have_what_waited_for_them_tried(tmp_path: Path) -> None:
     assert queue.settled == 2
 
 
-def test_once_the_ways_are_known_smtpd_begins_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_the_ways_are_known_smtpd_begins_anew(tmp_path: Path, now: list[float]) -> None:
     """By a table's time of change, which Postfix compares in whole seconds (src/util/dict.c)."""
-    now = [1000.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
     bucket = Bucket(HOME, OSAKA)
     follower = follow(tmp_path, bucket, HUB)
     follower.look()

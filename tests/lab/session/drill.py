@@ -163,8 +163,8 @@ class Steady:
 def retry_limit(lag: float) -> float:
     """Seconds for what met a lag (seconds) to be delivered without anybody's help.
 
-    A message waits as long again as it is old (qmgr(8), minimal_backoff_time); a look at the queue,
-    and the way itself on a busy machine, come on top.
+    The synchroniser doubles the pauses between attempts, so that a message may wait as long again
+    as it is old; a look at the queue, and the way itself on a busy machine, come on top.
     """
     return 2 * lag + 60
 
