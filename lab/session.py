@@ -174,10 +174,13 @@ class Lab:
             }
             reality = self._reality(holder, record)
             internet = pool.submit(lambda: reality.start(outside.result()))
+
+            def follow() -> None:
+                internet.result()
+                reality.follow(baked=baked)
+
             # Of a failed `up` nothing stays, the engine's state neither.
-            results = self._deploy(record, stacks, refresh=False, checkpoints=False)
-            internet.result()
-        reality.follow(baked=baked)
+            results = self._deploy(record, stacks, follow, checkpoints=False)
         self._save(record, results)
         return results
 
@@ -206,14 +209,14 @@ class Lab:
         """
         with self.changing():
             holder, record = self.holder, self.record
-            results = self._deploy(
+            reality = self._reality(holder, record)
+            return self._deploy(
                 record,
                 self._named(stacks or record["stacks"]),
+                lambda: reality.follow(baked=record["baked"]),
                 refresh=refresh,
                 ends=lambda result: self._save(record, [result]),
             )
-            self._reality(holder, record).follow(baked=record["baked"])
-        return results
 
     def _named(self, stacks: list[str]) -> list[str]:
         """The stacks, each once; raises LabError if there is none, or one has no readable file."""
@@ -349,8 +352,9 @@ class Lab:
         self,
         record: dict[str, Any],
         stacks: list[str],
+        follow: Callable[[], None],
         *,
-        refresh: bool,
+        refresh: bool = False,
         checkpoints: bool = True,
         ends: Callable[[Result], None] = lambda _result: None,
     ) -> list[Result]:
@@ -360,6 +364,7 @@ class Lab:
             refresh=refresh,
             begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),
             ends=ends,
+            deployed=follow,
         )
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:

@@ -56,11 +56,11 @@ def files(postfix: Postfix) -> tuple[dict[str, Any], ...]:
     return (entry(DEFAULTS, "".join(f"{k}={v}\n" for k, v in defaults.items()), late=True),)
 
 
+def enabled(postfix: Postfix) -> tuple[str, ...]:
+    """Units that run from now on, at each boot."""
+    return ("postsrsd.service",) if postfix.forwards else ()
+
+
 def steps(postfix: Postfix) -> tuple[str, ...]:
-    """What runs: as it was installed it has a secret of its own."""
-    if not postfix.forwards:
-        return ()
-    return (
-        "systemctl enable postsrsd.service",
-        "systemctl restart --no-block postsrsd.service",
-    )
+    """What begins now: as it was installed it has a secret of its own."""
+    return ("systemctl restart --no-block postsrsd.service",) if postfix.forwards else ()

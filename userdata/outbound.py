@@ -32,12 +32,18 @@ def files(postfix: Postfix, *, region: str, login: str) -> tuple[dict[str, Any],
     return tuple(found)
 
 
+def enabled(postfix: Postfix) -> tuple[str, ...]:
+    """Units that run from now on, at each boot."""
+    return (
+        *(("gatepost-port25.timer",) if postfix.verifies else ()),
+        *(("gatepost-secrets.service", "gatepost-secrets.timer") if postfix.login else ()),
+    )
+
+
 def steps(postfix: Postfix) -> tuple[str, ...]:
-    """What runs, before Postfix is started."""
-    units = ["gatepost-port25.timer"] if postfix.verifies else []
-    if postfix.login:
-        units += ["gatepost-secrets.service", "gatepost-secrets.timer"]
-    return (f"systemctl enable --now {' '.join(units)}",) if units else ()
+    """What begins now, before Postfix is started."""
+    units = enabled(postfix)
+    return (f"systemctl start {' '.join(units)}",) if units else ()
 
 
 def _json(content: dict[str, Any]) -> str:

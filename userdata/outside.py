@@ -72,41 +72,45 @@ def nginx_conf(issued: Certificates) -> str:
     )
 
 
-def resolver_steps(postfix: Postfix) -> tuple[str, ...]:
-    """Who answers this host's questions: unbound if it is its own resolver, else the VPC's."""
-    if not postfix.resolves:
-        # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
-        return (
-            "if [ -L /etc/resolv.conf ]; then "
-            'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi',
-        )
+def masked(postfix: Postfix) -> tuple[str, ...]:
+    """Units of Debian's that must not run here, though their packages do what they can."""
     return (
-        "systemctl enable unbound.service",
-        "systemctl restart unbound.service",
         # It would go on answering programs that ask by D-Bus or nss-resolve.
-        "systemctl mask --now systemd-resolved.service",
-        "cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf",
+        *(("systemd-resolved.service",) if postfix.resolves else ()),
+        *(("postfix-mta-sts-resolver.service",) if postfix.verifies else ()),
+        # It would renew without the relays' lock.
+        *(("certbot.timer",) if postfix.role == "relay" else ()),
     )
 
 
-def service_steps(postfix: Postfix) -> tuple[str, ...]:
-    """What runs; Debian's packages have started services of their own, which do not."""
-    stopped, started = [], []
-    if postfix.verifies:
-        stopped.append("postfix-mta-sts-resolver.service")
-        started.append("gatepost-tls-policy.socket")
-    if postfix.role == "relay":
-        # It would renew without the relays' lock.
-        stopped.append("certbot.timer")
-        started.append("gatepost-mta-sts.service")
-    steps = []
-    if stopped:
-        steps.append(f"systemctl mask --now {' '.join(stopped)}")
-    if started:
-        steps.append(f"systemctl enable --now {' '.join(started)}")
+def enabled(postfix: Postfix) -> tuple[str, ...]:
+    """Units that run from now on, at each boot."""
+    return (
+        *(("unbound.service",) if postfix.resolves else ()),
+        *(("gatepost-tls-policy.socket",) if postfix.verifies else ()),
+        *(("gatepost-mta-sts.service", "nginx.service") if postfix.role == "relay" else ()),
+    )
+
+
+def steps(postfix: Postfix) -> tuple[str, ...]:
+    """What ends and begins now, when the units are as they are to be."""
+    steps = ["systemctl restart unbound.service"] if postfix.resolves else []
+    if masked(postfix):
+        steps.append(f"systemctl stop {' '.join(masked(postfix))}")
+    if postfix.resolves:
+        steps.append("cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf")
+    else:
+        # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
+        steps.append(
+            "if [ -L /etc/resolv.conf ]; then "
+            'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
+        )
     if postfix.role == "relay":
         # As it was installed it serves a page of its own; it starts once there is a certificate.
-        steps += ["systemctl stop nginx.service", "systemctl enable nginx.service"]
+        steps.append("systemctl stop nginx.service")
+    started = [unit for unit in enabled(postfix) if unit.startswith("gatepost-")]
+    if started:
+        steps.append(f"systemctl start {' '.join(started)}")
     return tuple(steps)
 
 

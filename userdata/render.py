@@ -189,18 +189,26 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
     archive = software.archive(directory.role)
     key = archive.key(directory.owner)
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
-    units = ["postfix.service", "gatepost-directory.service", "nftables.service"]
-    units += ["chrony.service", "unattended-upgrades.service"]
-    units += [f"gatepost-volume@{purpose}.service" for purpose in volumes]
+    masked = outside.masked(postfix)
+    enabled = (
+        *("postfix.service", "gatepost-directory.service", "nftables.service"),
+        *("chrony.service", "unattended-upgrades.service"),
+        *(f"gatepost-volume@{purpose}.service" for purpose in volumes),
+        *outside.enabled(postfix),
+        *outbound.enabled(postfix),
+        *forwarding.enabled(postfix),
+    )
     return (
         *(mailboxes if postfix.keeps_mail else ()),
         f"{FETCHER} {directory.bucket} {directory.region} {key} {archive.digest}",
+        # systemd is told once, at the end: it reads all units anew each time, and for a unit with
+        # a script of System V's beside it `enable` would have it do so three times.
+        *([f"systemctl --no-reload mask {' '.join(masked)}"] if masked else ()),
+        f"SYSTEMCTL_SKIP_SYSV=1 systemctl --no-reload enable {' '.join(enabled)}",
         "systemctl daemon-reload",
-        *outside.resolver_steps(postfix),
-        *outside.service_steps(postfix),
+        *outside.steps(postfix),
         *outbound.steps(postfix),
         *forwarding.steps(postfix),
-        f"systemctl enable {' '.join(units)}",
         "systemctl restart nftables.service systemd-journald.service chrony.service"
         " systemd-sysctl.service",
         "systemctl start --no-block gatepost-directory.service",

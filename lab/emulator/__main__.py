@@ -9,7 +9,7 @@ from lab.emulator import server
 
 
 def main() -> None:
-    """Serve until a signal; the port file appears once the server answers."""
+    """Serve until a signal; the port file appears once requests may be sent."""
     parser = argparse.ArgumentParser(prog="lab.emulator", description=__doc__)
     parser.add_argument("--port-file", type=Path, required=True)
     parser.add_argument(

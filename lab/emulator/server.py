@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ from lab.emulator import changes
 
 ARCHITECTURES = ("arm64", "x86_64")
 Image = tuple[str, str]
+BACKLOG = 128
+"""Connections that may wait, as many as werkzeug's own servers let."""
 
 
 def image(text: str) -> Image:
@@ -31,7 +34,10 @@ def serve(
     images_file: Path | None = None,
     faults_file: Path | None = None,
 ) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests are answered."""
+    """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests may be sent."""
+    listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    # moto takes seconds to import. Whoever asks before is answered after.
+    _write_port(port_file, listening.getsockname()[1])
     # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.
     os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
     # What is imported stays, and need not be looked through for garbage again and again.
@@ -55,11 +61,15 @@ def serve(
                 super().log_request(code, size)
 
     application = _OneAtATime(DomainDispatcherApplication(create_backend_app))
-    server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=QuietHandler)
+    server = make_server(
+        *listening.getsockname(),
+        application,
+        threaded=True,
+        request_handler=QuietHandler,
+        fd=listening.fileno(),
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
-    # The socket listens since make_server, so a request sent from now on is answered.
-    _write_port(port_file, server.port)
     server.serve_forever()
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,14 @@ class Engine:
         refresh: bool = False,
         begins: Callable[[str], None] = lambda _stack: None,
         ends: Callable[[Result], None] = lambda _result: None,
+        deployed: Callable[[], None] = lambda: None,
     ) -> list[Result]:
         """Bring up `stacks` in order; `begins` is told of each, `ends` of what has come of it.
 
         A later one may read what an earlier one has made. Its process starts while the one before
-        is at work, and waits for it: to start takes as long as a small stack.
+        is at work, and waits for it: to start takes as long as a small stack. `deployed` is called
+        when AWS is as the last one's program says; the engine's book-keeping, which takes seconds,
+        goes on meanwhile, and `ends` is told of that stack after it, whatever it raises.
         """
         results = []
         with self._prepared(), ExitStack() as processes:
@@ -106,14 +110,17 @@ class Engine:
             begin(stacks[0], operation)
             for stack, after in pairwise([*stacks, ""]):
                 following = start(after) if after else operation
+                proceed = partial(begin, after, following) if after else deployed
                 early = operation.wait_deployed()
-                if early and after:
-                    begin(after, following)
-                results.append(_result("up", stack, operation.answer()))
-                ends(results[-1])
-                if not early and after:
+                try:
+                    if early:
+                        proceed()
+                finally:
+                    results.append(_result("up", stack, operation.answer()))
+                    ends(results[-1])
+                if not early:
                     # It has succeeded, whatever came between the line that says so and here.
-                    begin(after, following)
+                    proceed()
                 operation = following
         return results
 

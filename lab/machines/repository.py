@@ -22,6 +22,8 @@ from lab.machines.sources import Source
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Debian's name of what uname(1) calls a machine."""
+MADE_OF = ".made-of"
+"""The file beside the archive that tells what it was made of."""
 
 
 class RepositoryError(LabError):
@@ -41,20 +43,29 @@ def build_repository(folder: Path, sources: Sequence[Source], debs: Iterable[Pat
     """Make `folder` serve the `.deb` files found in the `debs` folders, and nothing else.
 
     Each source's suite is at the path of its URL below `folder`. The suite named first holds the
-    packages, the others are empty. What `folder` held before is replaced. Raises RepositoryError
-    if a package cannot be read.
+    packages, the others are empty. What `folder` held before is replaced, unless it was made of
+    the same. Raises RepositoryError if a package cannot be read.
     """
+    found = {path.name: path for each in debs for path in each.glob("*.deb")}
+    made_of = repr([*sources, *sorted(map(_stamp, found.values()))])
+    if (folder / MADE_OF).exists() and (folder / MADE_OF).read_text() == made_of:
+        return
     partial = folder.with_name(folder.name + ".partial")
     if partial.exists():
         shutil.rmtree(partial)
     first = _archive(partial, sources[0])
-    found = {path.name: path for each in debs for path in each.glob("*.deb")}
     packages = _pool(first, [found[name] for name in sorted(found)])
     for source in sources:
         _write_suite(_archive(partial, source), source, packages if source == sources[0] else "")
+    (partial / MADE_OF).write_text(made_of)
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def _stamp(file: Path) -> tuple[str, int, int]:
+    status = file.stat()
+    return str(file), status.st_size, status.st_mtime_ns
 
 
 def _archive(folder: Path, source: Source) -> Path:

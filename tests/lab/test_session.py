@@ -41,6 +41,7 @@ class Engine:
         refresh: bool,
         begins: Callable[[str], None],
         ends: Callable[[Result], None],
+        deployed: Callable[[], None],
     ) -> list[Result]:
         results = []
         for stack in stacks:
@@ -48,7 +49,11 @@ class Engine:
                 raise EngineError(f"up of {stack} failed")
             self.done.append(stack)
             results.append(Result(stack=stack, outputs={"kind": "branch", "hosts": []}))
-            ends(results[-1])
+            try:
+                if stack == stacks[-1]:
+                    deployed()
+            finally:
+                ends(results[-1])
         return results
 
     def destroy(self, stack: str) -> Result:

@@ -240,6 +240,26 @@ def test_port_25_is_watched_on_whoever_sends_by_it(
     assert found == watched
 
 
+@pytest.mark.parametrize("role", ["relay", "hub", "branch"])
+def test_systemd_reads_its_units_once_before_any_is_started(
+    settings: Environment, role: str
+) -> None:
+    document = yaml.safe_load(render.cloud_config(hosts(settings)[role], directory(role), VOLUMES))
+    told = document["runcmd"][0][2].splitlines()
+    reloads = [
+        line
+        for line in told
+        if re.search(r"\b(daemon-reload|enable|mask)\b", line) and "--no-reload" not in line
+    ]
+    assert reloads == ["systemctl daemon-reload"]
+    changes = [line for line in told if "--no-reload" in line]
+    begun = [line for line in told if re.search(r"systemctl (re)?start\b", line)]
+    assert changes
+    assert begun
+    assert told.index(reloads[0]) > max(map(told.index, changes))
+    assert told.index(reloads[0]) < min(map(told.index, begun))
+
+
 def test_strangers_meet_postscreen_and_a_cleanup_of_their_own(settings: Environment) -> None:
     relay = master(settings, "relay")
     assert "smtp smtpd" not in relay

@@ -17,7 +17,7 @@ import pytest
 
 from lab.engine import run
 from lab.engine.build import ensure_engine
-from lab.engine.deploy import Engine, EngineError
+from lab.engine.deploy import Engine, EngineError, Result
 from lab.engine.operation import DONE_LINE
 from lab.session import cache_folder
 
@@ -166,11 +166,26 @@ if pulumi.get_stack() == "dev":
 pulumi.export("word", made.read_text())
 """
     )
-    begun: list[str] = []
-    first, second = engine.up_all(["dev", "late"], begins=begun.append)
+    told: list[str] = []
+    first, second = engine.up_all(
+        ["dev", "late"],
+        begins=told.append,
+        ends=lambda result: told.append(f"{result.stack} has ended"),
+        deployed=lambda: told.append("all deployed"),
+    )
     assert (first.stack, second.stack) == ("dev", "late")
     assert second.outputs["word"] == "by dev"
-    assert begun == ["dev", "late"]
+    assert told == ["dev", "late", "dev has ended", "all deployed", "late has ended"]
+
+
+def test_what_is_deployed_is_told_of_whatever_is_done_with_it(engine: Engine) -> None:
+    def fail() -> None:
+        raise RuntimeError("no machine boots")
+
+    ended: list[Result] = []
+    with pytest.raises(RuntimeError, match="no machine boots"):
+        engine.up_all(["dev"], ends=ended.append, deployed=fail)
+    assert [result.stack for result in ended] == ["dev"]
 
 
 def test_a_stack_after_one_that_failed_is_not_begun(
@@ -221,10 +236,12 @@ def test_a_stack_is_begun_even_if_nobody_saw_the_one_before_deployed(
 ) -> None:
     engine = Engine(engine=tmp_path, state=tmp_path / "state", project=project, endpoint="")
     monkeypatch.setattr(engine, "_start", lambda *_, **__: Quiet())
-    begun: list[str] = []
-    results = engine.up_all(["dev", "late"], begins=begun.append)
+    told: list[str] = []
+    results = engine.up_all(
+        ["dev", "late"], begins=told.append, deployed=lambda: told.append("all deployed")
+    )
     assert [result.created for result in results] == [1, 1]
-    assert begun == ["dev", "late"]
+    assert told == ["dev", "late", "all deployed"]
 
 
 class Slow:

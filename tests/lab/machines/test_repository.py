@@ -66,6 +66,24 @@ def test_a_second_build_replaces_the_first(tmp_path: Path) -> None:
     assert not (tmp_path / "www/stale").exists()
 
 
+def test_it_is_built_anew_if_a_package_is_another(tmp_path: Path) -> None:
+    (tmp_path / "debs").mkdir()
+    make_deb(tmp_path / "debs", "one")
+    target = tmp_path / "www"
+
+    def build() -> int:
+        build_repository(target, SOURCES, [tmp_path / "debs"])
+        return target.stat().st_ino
+
+    first = build()
+    assert build() == first
+    make_deb(tmp_path / "debs", "two")
+    second = build()
+    assert second != first
+    packages = target / f"debian/dists/trixie/main/binary-{architecture()}/Packages"
+    assert "Package: two" in packages.read_text()
+
+
 def test_what_is_no_package_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.deb").write_text("no")
     with pytest.raises(RepositoryError, match=r"broken\.deb is not a package"):
