@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,13 @@ def _yaml(file: Path) -> Any:
     """What another stack's file holds, nothing if there is none; raises SettingsError."""
     if not file.exists():
         return None
+    status = file.stat()
+    return _parsed(file, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _parsed(file: Path, _size: int, _changed: int) -> Any:
+    """As `_yaml`: of hundreds of files each is asked for several times, and read once."""
     try:
         return _read(file)[0]
     except (UnicodeDecodeError, yaml.YAMLError) as error:

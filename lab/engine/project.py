@@ -72,6 +72,10 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _copy_stack_file(file: Path, target: Path) -> None:
+    """Once more only if it has changed, or the engine has written into the copy."""
+    changed = file.stat().st_mtime_ns
+    if target.exists() and target.stat().st_mtime_ns == changed:
+        return
     content = read_yaml(file)
     for name, value in _config(file, content).items():
         if _has_secret(value):
@@ -85,6 +89,7 @@ def _copy_stack_file(file: Path, target: Path) -> None:
     text = yaml.dump(content, Dumper=DUMPER, sort_keys=False)
     if not target.exists() or target.read_text() != text:
         target.write_text(text)
+    os.utime(target, ns=(changed, changed))
 
 
 def _config(file: Path, content: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,21 @@ def test_the_engines_salt_survives_an_edited_stack_file(source: Path, tmp_path: 
     assert copied == {"config": {"gatepost:users": ["b"]}, "encryptionsalt": "v1:abc"}
 
 
+def test_a_stack_file_is_copied_again_only_if_it_has_changed(source: Path, tmp_path: Path) -> None:
+    stack, copied = (folder / "stacks/Pulumi.dev.yaml" for folder in (source, tmp_path / "copy"))
+    mirror(source, tmp_path / "copy")
+    with copied.open("a") as stream:
+        stream.write("encryptionsalt: v1:abc\n")
+    mirror(source, tmp_path / "copy")
+    assert "v1:abc" in copied.read_text()
+    before = copied.stat()
+    mirror(source, tmp_path / "copy")
+    assert copied.stat().st_ctime_ns == before.st_ctime_ns
+    stack.write_text("config:\n  gatepost:users: [b]\n")
+    mirror(source, tmp_path / "copy")
+    assert yaml.safe_load(copied.read_text())["config"] == {"gatepost:users": ["b"]}
+
+
 def test_encrypted_configuration_is_refused(source: Path, tmp_path: Path) -> None:
     stack = source / "stacks" / "Pulumi.dev.yaml"
     stack.write_text("config:\n  gatepost:key:\n    secure: v1:xyz\n")
