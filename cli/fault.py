@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
-from collections.abc import Callable
-from dataclasses import asdict, replace
-from typing import get_args
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, get_args
 
 from lab import hosts
 from lab.faults import EVERY_HOST, NAT_IDLE, SOUND, Blocklist, FaultError, Faults
@@ -72,6 +72,80 @@ def _with(names: tuple[str, ...], name: str, state: str) -> tuple[str, ...]:
     return tuple(sorted(others | {name})) if state == ON else tuple(sorted(others))
 
 
+@dataclass(frozen=True)
+class Kind:
+    """A fault's name on the command line, what it is, what makes or mends it, and its arguments."""
+
+    name: str
+    words: str
+    change: Change
+    arguments: Mapping[str, Mapping[str, Any]]
+
+
+SWITCH = {"choices": [ON, OFF]}
+KINDS = (
+    Kind(
+        "port-25",
+        "mail to public addresses vanishes, as EC2 begins",
+        _port_25,
+        {"host": {"metavar": f"HOST|{EVERY_HOST}"}, "switch": SWITCH},
+    ),
+    Kind(
+        "nat-idle",
+        f"after how long a NAT gateway forgets an idle flow (AWS: {NAT_IDLE})",
+        lambda _lab, faults, arguments: replace(faults, nat_idle=arguments.seconds),
+        {"seconds": {"type": int, "metavar": "SECONDS"}},
+    ),
+    Kind(
+        "blocklist",
+        "how zen.spamhaus.org answers",
+        lambda _lab, faults, arguments: replace(faults, blocklist=arguments.mode),
+        {"mode": {"choices": get_args(Blocklist)}},
+    ),
+    Kind(
+        "listed",
+        "an address on zen.spamhaus.org",
+        _listed,
+        {"address": {}, "switch": SWITCH},
+    ),
+    Kind(
+        "certificate",
+        "what an outside mail host shows",
+        _certificate,
+        {"host": {"metavar": "HOST"}, "which": {"choices": ["wrong", "right"]}},
+    ),
+    Kind(
+        "null-sender",
+        "whether the smarthost takes bounces; Amazon SES does not",
+        lambda _lab, faults, arguments: replace(
+            faults, null_sender_refused=arguments.switch == "refused"
+        ),
+        {"switch": {"choices": ["refused", "accepted"]}},
+    ),
+    Kind(
+        "smarthost-plain",
+        "the smarthost offers a login, and no TLS",
+        lambda _lab, faults, arguments: replace(faults, smarthost_plain=arguments.switch == ON),
+        {"switch": SWITCH},
+    ),
+    Kind(
+        "undelegated",
+        "the registrar has delegated no zone yet (also: `gatepost lab up --undelegated`)",
+        lambda _lab, faults, arguments: replace(faults, undelegated=arguments.switch == ON),
+        {"switch": SWITCH},
+    ),
+    Kind(
+        "dns",
+        "whether outside resolvers keep what they know for its TTL when the DNS changes",
+        lambda _lab, faults, arguments: replace(
+            faults, dns_remembered=arguments.switch == "remembered"
+        ),
+        {"switch": {"choices": ["remembered", "forgotten"]}},
+    ),
+    Kind("none", "mend everything", lambda _lab, _faults, _arguments: SOUND, {}),
+)
+
+
 def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.ArgumentParser:
     """The command and its own commands; `run` gets the lab and calls `show` or `change`."""
     fault = commands.add_parser(
@@ -81,74 +155,15 @@ def add_parser(commands: argparse._SubParsersAction, run: Callable) -> argparse.
     )
     fault.set_defaults(run=run, act=show)
     kinds = fault.add_subparsers(metavar="FAULT")
-    kind = _kind(kinds, "port-25", _port_25, "mail to public addresses vanishes, as EC2 begins")
-    kind.add_argument("host", metavar=f"HOST|{EVERY_HOST}")
-    kind.add_argument("switch", choices=[ON, OFF])
-    kind = _kind(
-        kinds,
-        "nat-idle",
-        lambda _lab, faults, arguments: replace(faults, nat_idle=arguments.seconds),
-        f"after how long a NAT gateway forgets an idle flow (AWS: {NAT_IDLE})",
-    )
-    kind.add_argument("seconds", type=int, metavar="SECONDS")
-    kind = _kind(
-        kinds,
-        "blocklist",
-        lambda _lab, faults, arguments: replace(faults, blocklist=arguments.mode),
-        "how zen.spamhaus.org answers",
-    )
-    kind.add_argument("mode", choices=get_args(Blocklist))
-    kind = _kind(kinds, "listed", _listed, "an address on zen.spamhaus.org")
-    kind.add_argument("address")
-    kind.add_argument("switch", choices=[ON, OFF])
-    kind = _kind(kinds, "certificate", _certificate, "what an outside mail host shows")
-    kind.add_argument("host", metavar="HOST")
-    kind.add_argument("which", choices=["wrong", "right"])
-    kind = _kind(
-        kinds,
-        "null-sender",
-        lambda _lab, faults, arguments: replace(
-            faults, null_sender_refused=arguments.switch == "refused"
-        ),
-        "whether the smarthost takes bounces; Amazon SES does not",
-    )
-    kind.add_argument("switch", choices=["refused", "accepted"])
-    kind = _kind(
-        kinds,
-        "smarthost-plain",
-        lambda _lab, faults, arguments: replace(faults, smarthost_plain=arguments.switch == ON),
-        "the smarthost offers a login, and no TLS",
-    )
-    kind.add_argument("switch", choices=[ON, OFF])
-    kind = _kind(
-        kinds,
-        "undelegated",
-        lambda _lab, faults, arguments: replace(faults, undelegated=arguments.switch == ON),
-        "the registrar has delegated no zone yet (also: `gatepost lab up --undelegated`)",
-    )
-    kind.add_argument("switch", choices=[ON, OFF])
-    kind = _kind(
-        kinds,
-        "dns",
-        lambda _lab, faults, arguments: replace(
-            faults, dns_remembered=arguments.switch == "remembered"
-        ),
-        "whether outside resolvers keep what they know for its TTL when the DNS changes",
-    )
-    kind.add_argument("switch", choices=["remembered", "forgotten"])
-    _kind(kinds, "none", lambda _lab, _faults, _arguments: SOUND, "mend everything")
+    for kind in KINDS:
+        parser = kinds.add_parser(kind.name, help=kind.words, description=kind.words)
+        add_json(parser, default=argparse.SUPPRESS)  # as it is before the kind, unless it is here
+        parser.set_defaults(act=change, change=kind.change)
+        for name, options in kind.arguments.items():
+            parser.add_argument(name, **options)
     return fault
 
 
 def add_json(parser: argparse.ArgumentParser, default: object = False) -> None:
     """The option of commands whose answer is for machines, too."""
     parser.add_argument("--json", action="store_true", default=default, help="for machines")
-
-
-def _kind(
-    kinds: argparse._SubParsersAction, name: str, make: Change, words: str
-) -> argparse.ArgumentParser:
-    parser = kinds.add_parser(name, help=words, description=words)
-    add_json(parser, default=argparse.SUPPRESS)  # as it is before the kind, unless it is here
-    parser.set_defaults(act=change, change=make)
-    return parser

@@ -139,17 +139,24 @@ def files(
     return {
         "/etc/postfix/main.cf": (main_cf(host).encode(), 0o644),
         _REFUSALS_FILE: (refusals.encode(), 0o644),
-        TLS_FILE: (certificate, 0o600),
-        TRUST_STORE: (trust_store, 0o644),
         _DELIVER: (_DELIVER_SCRIPT.encode(), 0o755),
         STS_CHECK: (b"#!/usr/bin/python3\n" + (OUTSIDE / "sts_check.py").read_bytes(), 0o755),
         RECEIVER: ((OUTSIDE / "receiver.py").read_bytes(), 0o644),
-        "/etc/mailname": (f"{host.domain}\n".encode(), 0o644),
+        **identity_files(host, certificate, trust_store),
+    }
+
+
+def identity_files(
+    host: OutsideHost, certificate: bytes, trust_store: bytes
+) -> dict[str, tuple[bytes, int]]:
+    """Who a mail host of the Internet is, and whom it believes: part of its `files`."""
+    own = f"127.0.0.1 localhost\n{host.address} {host.host}\n"
+    return {
+        TLS_FILE: (certificate, 0o600),
+        TRUST_STORE: (trust_store, 0o644),
+        "/etc/mailname": (f"{host.domain or host.host}\n".encode(), 0o644),
         # By itself the host knows its own name only; all else is in the DNS.
-        "/etc/hosts": (
-            f"127.0.0.1 localhost\n{host.address} {host.host}\n".encode(),
-            0o644,
-        ),
+        "/etc/hosts": (own.encode(), 0o644),
         "/etc/resolv.conf": (b"nameserver 127.0.0.1\n", 0o644),
     }
 

@@ -17,7 +17,14 @@ from cryptography.hazmat.primitives import serialization
 
 from lab.faults import Faults
 from lab.internet.endpoints import smtp_name
-from lab.internet.hosts import OUTSIDE, RELOAD_LIMIT, RETRY, TLS_FILE, TRUST_STORE
+from lab.internet.hosts import (
+    OUTSIDE,
+    RELOAD_LIMIT,
+    RETRY,
+    TLS_FILE,
+    TRUST_STORE,
+    identity_files,
+)
 from lab.internet.machine import Machine, MachineError
 from lab.internet.plan import SMARTHOST
 from lab.waiting import wait_for
@@ -97,14 +104,7 @@ def files(region: str, *, certificate: bytes, trust_store: bytes) -> dict[str, t
         _SASL: (sasl.encode(), 0o644),
         _SIGNER: ((OUTSIDE / "signer.py").read_bytes(), 0o644),
         _KEY: (_key(), 0o600),
-        TLS_FILE: (certificate, 0o600),
-        TRUST_STORE: (trust_store, 0o644),
-        "/etc/mailname": (f"{SMARTHOST.host}\n".encode(), 0o644),
-        "/etc/hosts": (
-            f"127.0.0.1 localhost\n{SMARTHOST.address} {SMARTHOST.host}\n".encode(),
-            0o644,
-        ),
-        "/etc/resolv.conf": (b"nameserver 127.0.0.1\n", 0o644),
+        **identity_files(SMARTHOST, certificate, trust_store),
     }
 
 

@@ -9,13 +9,16 @@ from typing import Any
 from lab.provider.aws import Aws, ProviderError
 from lab.provider.values import Values
 
+Call = Callable[[Aws, Values], Values]
+"""From the arguments of a function to its result."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
     """A function with the arguments it takes and the results that are secret."""
 
     arguments: tuple[str, ...]
-    call: Callable[[Aws, Values], Values]
+    call: Call
     required: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     anywhere: bool = False

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab.provider.aws import Aws, tag_map
-from lab.provider.function import Function, filters
+from lab.provider.function import Call, Function, filters
 from lab.provider.values import Values
 
 
@@ -62,74 +62,25 @@ def _eips(aws: Aws, arguments: Values) -> Values:
     }
 
 
-def _vpcs(aws: Aws, arguments: Values) -> Values:
-    tags = arguments.get("tags", {})
-    wanted = _tagged(tags) + filters(arguments)
-    pages = aws.ec2.get_paginator("describe_vpcs").paginate(Filters=wanted)
-    return {
-        "id": aws.region,
-        "ids": [vpc["VpcId"] for page in pages for vpc in page["Vpcs"]],
-        "region": aws.region,
-        "tags": tags,
-    }
+def _listed(operation: str, items: str, identifier: str, *, tells_filters: bool = False) -> Call:
+    """Answers with the ids of what a list operation of EC2's finds by tags and filters.
 
+    The answer has its `items`, each with its `identifier`, in pages.
+    """
 
-def _subnets(aws: Aws, arguments: Values) -> Values:
-    tags = arguments.get("tags", {})
-    wanted = _tagged(tags) + filters(arguments)
-    pages = aws.ec2.get_paginator("describe_subnets").paginate(Filters=wanted)
-    return {
-        "filters": arguments.get("filters", []),
-        "id": aws.region,
-        "ids": [subnet["SubnetId"] for page in pages for subnet in page["Subnets"]],
-        "region": aws.region,
-        "tags": tags,
-    }
+    def call(aws: Aws, arguments: Values) -> Values:
+        tags = arguments.get("tags", {})
+        wanted = _tagged(tags) + filters(arguments)
+        pages = aws.ec2.get_paginator(operation).paginate(Filters=wanted)
+        told = {"filters": arguments.get("filters", [])} if tells_filters else {}
+        return told | {
+            "id": aws.region,
+            "ids": [item[identifier] for page in pages for item in page[items]],
+            "region": aws.region,
+            "tags": tags,
+        }
 
-
-def _nat_gateways(aws: Aws, arguments: Values) -> Values:
-    tags = arguments.get("tags", {})
-    wanted = _tagged(tags) + filters(arguments)
-    pages = aws.ec2.get_paginator("describe_nat_gateways").paginate(Filters=wanted)
-    return {
-        "filters": arguments.get("filters", []),
-        "id": aws.region,
-        "ids": [gateway["NatGatewayId"] for page in pages for gateway in page["NatGateways"]],
-        "region": aws.region,
-        "tags": tags,
-    }
-
-
-def _peerings(aws: Aws, arguments: Values) -> Values:
-    tags = arguments.get("tags", {})
-    wanted = _tagged(tags) + filters(arguments)
-    pages = aws.ec2.get_paginator("describe_vpc_peering_connections").paginate(Filters=wanted)
-    return {
-        "id": aws.region,
-        "ids": [
-            peering["VpcPeeringConnectionId"]
-            for page in pages
-            for peering in page["VpcPeeringConnections"]
-        ],
-        "region": aws.region,
-        "tags": tags,
-    }
-
-
-def _attachments(aws: Aws, arguments: Values) -> Values:
-    tags = arguments.get("tags", {})
-    wanted = _tagged(tags) + filters(arguments)
-    pages = aws.ec2.get_paginator("describe_transit_gateway_attachments").paginate(Filters=wanted)
-    return {
-        "id": aws.region,
-        "ids": [
-            attachment["TransitGatewayAttachmentId"]
-            for page in pages
-            for attachment in page["TransitGatewayAttachments"]
-        ],
-        "region": aws.region,
-        "tags": tags,
-    }
+    return call
 
 
 def _transit_routes(aws: Aws, arguments: Values) -> Values:
@@ -292,21 +243,33 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     # Not the registry's argument of the VPC, which filters can name.
     "aws:ec2/getNatGateways:getNatGateways": Function(
-        arguments=("filters", "region", "tags"), call=_nat_gateways
+        arguments=("filters", "region", "tags"),
+        call=_listed("describe_nat_gateways", "NatGateways", "NatGatewayId", tells_filters=True),
     ),
     # The registry's other ways to name the table (by subnet, tags...) are not there.
     "aws:ec2/getRouteTable:getRouteTable": Function(
         arguments=("region", "routeTableId"), required=("routeTableId",), call=_route_table
     ),
     "aws:ec2/getSubnets:getSubnets": Function(
-        arguments=("filters", "region", "tags"), call=_subnets
+        arguments=("filters", "region", "tags"),
+        call=_listed("describe_subnets", "Subnets", "SubnetId", tells_filters=True),
     ),
     "aws:ec2/getVpcPeeringConnections:getVpcPeeringConnections": Function(
-        arguments=("filters", "region", "tags"), call=_peerings
+        arguments=("filters", "region", "tags"),
+        call=_listed(
+            "describe_vpc_peering_connections", "VpcPeeringConnections", "VpcPeeringConnectionId"
+        ),
     ),
-    "aws:ec2/getVpcs:getVpcs": Function(arguments=("filters", "region", "tags"), call=_vpcs),
+    "aws:ec2/getVpcs:getVpcs": Function(
+        arguments=("filters", "region", "tags"), call=_listed("describe_vpcs", "Vpcs", "VpcId")
+    ),
     "aws:ec2transitgateway/getAttachments:getAttachments": Function(
-        arguments=("filters", "region", "tags"), call=_attachments
+        arguments=("filters", "region", "tags"),
+        call=_listed(
+            "describe_transit_gateway_attachments",
+            "TransitGatewayAttachments",
+            "TransitGatewayAttachmentId",
+        ),
     ),
     "aws:ec2transitgateway/getRouteTableRoutes:getRouteTableRoutes": Function(
         arguments=("filters", "region", "transitGatewayRouteTableId"),
