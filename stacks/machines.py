@@ -1,4 +1,4 @@
-"""Whether EC2 can launch what a stack's hosts name: an image and an instance type that fit."""
+"""Whether EC2 can launch what a stack's hosts name: an image, and a type that fits and is there."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from model.settings import Branch, Environment
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What a host is launched from, and the keys of the stack file that say so."""
+    """What a host is launched from and where, and the keys of the stack file that say so."""
 
     image: str
     image_key: str
     instance_type: str
     type_key: str
+    zone: str
+    zone_key: str
 
 
 def of_environment(settings: Environment) -> Iterator[Machine]:
     """The relays and the hub; what a host does not name itself the environment does."""
-    hosts = [(f"environment.relays[{n}]", relay) for n, relay in enumerate(settings.relays)]
-    for path, host in [*hosts, ("environment.hub", settings.hub)]:
+    relays = [(f"environment.relays[{n}]", r, r.zone) for n, r in enumerate(settings.relays)]
+    for path, host, zone in [*relays, ("environment.hub", settings.hub, "")]:
         yield Machine(
             image=host.image or settings.image,
             image_key=f"{path if host.image else 'environment'}.image",
             instance_type=host.instance_type or settings.instance_type,
             type_key=f"{path if host.instance_type else 'environment'}.instance_type",
+            zone=zone or settings.zones[0],
+            zone_key=f"{path}.zone" if zone else "environment.zones[0]",
         )
 
 
@@ -43,6 +47,8 @@ def of_branch(settings: Branch) -> Iterator[Machine]:
         image_key="branch.image",
         instance_type=settings.instance_type,
         type_key="branch.instance_type",
+        zone=settings.zone,
+        zone_key="branch.zone",
     )
 
 
@@ -61,9 +67,12 @@ def vcpus(machines: Iterable[Machine], provider: aws.Provider) -> int:
 def check(machines: Iterable[Machine], region: str, provider: aws.Provider) -> None:
     """Raise SettingsError for each image that is not there or that does not run on its type.
 
-    EC2 would say so only once the old host is gone, as that makes room for the new one.
+    So too for a type that its zone lacks. EC2 would say so only once the old host is gone, as that
+    makes room for the new one.
     """
     options = InvokeOptions(provider=provider)
+    machines = tuple(machines)
+    zones = _zones({machine.instance_type for machine in machines}, options)
     problems: dict[str, None] = {}
     for machine in machines:
         architecture = _architecture(machine.image, options)
@@ -77,6 +86,12 @@ def check(machines: Iterable[Machine], region: str, provider: aws.Provider) -> N
                 f"{machine.type_key}: must be an instance type of {region} with the architecture "
                 f"{architecture}, as {machine.image_key} {machine.image} has, got "
                 f"{machine.instance_type}"
+            ] = None
+        elif machine.zone not in zones[machine.instance_type]:
+            problems[
+                f"{machine.zone_key}: must be a zone that has {machine.type_key} "
+                f"{machine.instance_type} ({', '.join(zones[machine.instance_type])}), got "
+                f"{machine.zone}"
             ] = None
     if problems:
         raise SettingsError(list(problems))
@@ -94,6 +109,16 @@ def _architecture(image: str, options: InvokeOptions) -> str:
             raise
         return ""
     return found.architecture
+
+
+def _zones(types: Iterable[str], options: InvokeOptions) -> dict[str, list[str]]:
+    """The zones of the Region that have each instance type: not every zone has every one."""
+    only: list[Any] = [{"name": "instance-type", "values": sorted(types)}]
+    found = aws.ec2.get_instance_type_offerings(
+        filters=only, location_type="availability-zone", opts=options
+    )
+    pairs = sorted(zip(found.instance_types, found.locations, strict=True))
+    return {name: [zone for each, zone in pairs if each == name] for name in types}
 
 
 def _runs(instance_type: str, architecture: str, options: InvokeOptions) -> bool:

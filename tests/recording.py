@@ -25,11 +25,23 @@ def _instance_types(asked: dict[str, Any]) -> dict[str, Any]:
     return {"instanceTypes": [t for t in wanted["instance-type"] if arm == t.startswith("t4g.")]}
 
 
+def _offerings(asked: dict[str, Any]) -> dict[str, Any]:
+    """Every type in the first three zones of the tests' Region."""
+    assert asked["locationType"] == "availability-zone"
+    [wanted] = asked["filters"]
+    pairs = [(name, f"us-east-1{zone}") for name in wanted["values"] for zone in "abc"]
+    return {
+        "instanceTypes": [name for name, _ in pairs],
+        "locations": [zone for _, zone in pairs],
+    }
+
+
 EMPTY_ACCOUNT: dict[str, Any] = {
     "aws:index/getCallerIdentity:getCallerIdentity": {"accountId": ACCOUNT},
     "aws:ec2/getInstances:getInstances": {"ids": []},
     "aws:ec2/getAmi:getAmi": {"architecture": "arm64"},
     "aws:ec2/getInstanceTypes:getInstanceTypes": _instance_types,
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": _offerings,
     "aws:ec2/getInstanceType:getInstanceType": {"defaultVcpus": 2},
     "aws:ec2/getEips:getEips": {"allocationIds": []},
     "aws:ec2/getNatGateways:getNatGateways": {"ids": []},

@@ -1,7 +1,7 @@
 """Functions that look for images and instance types.
 
-Registry: aws.ec2.{getAmi,getInstanceType,getInstanceTypes}. Of a type the registry has more, which
-nobody asks for.
+Registry: aws.ec2.{getAmi,getInstanceType,getInstanceTypeOfferings,getInstanceTypes}. Of a type the
+registry has more, which nobody asks for.
 """
 
 from __future__ import annotations
@@ -78,6 +78,23 @@ def _instance_type(aws: Aws, arguments: Values) -> Values:
     }
 
 
+def _offerings(aws: Aws, arguments: Values) -> Values:
+    kind = arguments.get("locationType", "region")
+    pages = aws.ec2.get_paginator("describe_instance_type_offerings").paginate(
+        LocationType=kind, Filters=filters(arguments)
+    )
+    found = [item for page in pages for item in page["InstanceTypeOfferings"]]
+    return {
+        "filters": arguments.get("filters", []),
+        "id": aws.region,
+        "instanceTypes": [item["InstanceType"] for item in found],
+        "locationType": kind,
+        "locationTypes": [item["LocationType"] for item in found],
+        "locations": [item["Location"] for item in found],
+        "region": aws.region,
+    }
+
+
 FUNCTIONS: Mapping[str, Function] = {
     # Neither owners nor names: an image is looked for by its id.
     "aws:ec2/getAmi:getAmi": Function(
@@ -85,6 +102,9 @@ FUNCTIONS: Mapping[str, Function] = {
     ),
     "aws:ec2/getInstanceTypes:getInstanceTypes": Function(
         arguments=("filters", "region"), call=_instance_types
+    ),
+    "aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": Function(
+        arguments=("filters", "locationType", "region"), call=_offerings
     ),
     "aws:ec2/getInstanceType:getInstanceType": Function(
         arguments=("instanceType", "region"), required=("instanceType",), call=_instance_type

@@ -236,6 +236,32 @@ def test_an_image_that_does_not_run_on_its_type_is_refused_with_the_keys(
     ]
 
 
+def test_a_zone_that_lacks_a_hosts_type_is_refused_with_those_that_have_it(
+    prod: dict[str, Any], osaka: dict[str, Any]
+) -> None:
+    def offerings(asked: dict[str, Any]) -> dict[str, Any]:
+        found = [
+            (name, f"us-east-1{zone}")
+            for name in asked["filters"][0]["values"]
+            for zone in ("cd" if name == "t4g.small" else "ab")
+        ]
+        return {"instanceTypes": [t for t, _ in found], "locations": [z for _, z in found]}
+
+    answers = {"aws:ec2/getInstanceTypeOfferings:getInstanceTypeOfferings": offerings}
+    relays = [prod["relays"][0] | {"instance_type": "t4g.small"}, prod["relays"][1]]
+    hub = {"host": "ms.example.jp", "instance_type": "t4g.small"}
+    with pytest.raises(SettingsError) as caught:
+        build(prod | {"relays": relays, "hub": hub, "instance_type": "t4g.medium"}, **answers)
+    assert caught.value.problems == [
+        f"environment.{key}: must be a zone that has environment.{host}.instance_type t4g.small "
+        "(us-east-1c, us-east-1d), got us-east-1a"
+        for key, host in (("relays[0].zone", "relays[0]"), ("zones[0]", "hub"))
+    ]
+    answers["aws:ssm/getParameter:getParameter"] = {"value": TERMS_JSON}
+    with pytest.raises(SettingsError, match=r"branch\.zone: must be a zone that has branch\.inst"):
+        run(lambda: branch.build("dev-osaka", osaka), stack_name="dev-osaka", answers=answers)
+
+
 def test_an_image_that_the_region_lacks_is_refused(
     prod: dict[str, Any], osaka: dict[str, Any]
 ) -> None:

@@ -160,6 +160,9 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         made.stack("dev-osaka", osaka.replace("    host:", "    way_out: nat\n    host:"))
         made.stack("far-osaka", osaka.replace("environment: dev", "environment: far"))
         made.stack("far-kobe", OFFICE)
+        dev = (made.project / "stacks" / "Pulumi.dev.yaml").read_text()
+        assert "- us-east-1a\n" in dev
+        made.stack("east", dev.replace("- us-east-1a\n", "- us-east-1e\n"))
         (made.project / "stacks" / "people" / "far-kobe.yaml").write_text("users: []\n")
         made.fill()
         yield made
@@ -222,3 +225,12 @@ def test_nothing_was_made(account: Account) -> None:
         account.preview(stack)
     assert len(account.ec2.describe_vpcs()["Vpcs"]) == 2
     assert len(account.ec2.describe_addresses()["Addresses"]) == 1
+
+
+def test_a_zone_without_the_hosts_instance_type_is_refused_at_preview(account: Account) -> None:
+    said = account.preview("east")
+    assert re.search(
+        r"environment\.zones\[0\]: must be a zone that has environment\.instance_type t4g\.small "
+        r"\(us-east-1a, us-east-1b, us-east-1c, us-east-1d, us-east-1f\), got us-east-1e",
+        said,
+    ), said
