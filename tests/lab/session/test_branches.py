@@ -189,7 +189,8 @@ def test_no_message_is_lost_or_doubled_while_the_branch_is_replaced(
             [osaka] = bench.lab.apply(["dev-osaka"])
             # The instance, and its volumes' attachments.
             assert counts(osaka) == (0, 0, 3, 0)
-            assert number in flow.queue(scene, BRANCH)
+            # cloud-init ends before the queue's volume is mounted.
+            assert wait_for(lambda: number in flow.queue(scene, BRANCH), LIMIT)
         wait_ready(scene.deployment)
         assert boxes <= flow.mailboxes(scene, BRANCH)
         flows.append(of_branch(bench, tmp_path / "branch-2"))
