@@ -15,7 +15,7 @@ from typing import Any
 from lab import folder
 from lab.builds import Builds
 from lab.engine.build import ensure_engine
-from lab.engine.deploy import Engine, Result
+from lab.engine.deploy import Engine, EngineError, Result
 from lab.errors import LabError
 from lab.faults import SOUND, Faults, faults_file, read_faults, write_faults
 from lab.holder import Holder
@@ -29,6 +29,9 @@ from lab.stackfile import image_architectures, read_stack, region
 from lab.waiting import wait_for
 from lab.world.model import World
 from lab.world.read import from_json
+
+EMULATOR = "emulator"
+"""The name of the emulator's process in the lab."""
 
 
 def cache_folder() -> Path:
@@ -215,7 +218,7 @@ class Lab:
                 self._named(stacks or record["stacks"]),
                 lambda: reality.follow(baked=record["baked"]),
                 refresh=refresh,
-                ends=lambda result: self._save(record, [result]),
+                recorded=lambda result: self._save(record, [result]),
             )
 
     def _named(self, stacks: list[str]) -> list[str]:
@@ -331,10 +334,10 @@ class Lab:
         command = [sys.executable, "-m", "lab.emulator", "--port-file", str(port_file)]
         command += ["--images-file", str(self._images_file)]
         command += ["--faults-file", str(faults_file(self.state))]
-        process = holder.popen("emulator", command, env=aws_environment(where))
+        process = holder.popen(EMULATOR, command, env=aws_environment(where))
         wait_for(lambda: port_file.exists() or not process.alive(), SERVICE_LIMIT)
         if not port_file.exists():
-            raise LabError(f"the AWS emulator did not start{ends(holder.log('emulator'))}")
+            raise LabError(f"the AWS emulator did not start{ends(holder.log(EMULATOR))}")
         return f"http://127.0.0.1:{port_file.read_text().strip()}"
 
     def _engine(self, record: dict[str, Any], *, checkpoints: bool = True) -> Engine:
@@ -356,16 +359,24 @@ class Lab:
         *,
         refresh: bool = False,
         checkpoints: bool = True,
-        ends: Callable[[Result], None] = lambda _result: None,
+        recorded: Callable[[Result], None] = lambda _result: None,
     ) -> list[Result]:
         self._images_file.write_text(json.dumps(image_architectures(self.project)))
-        return self._engine(record, checkpoints=checkpoints).up_all(
-            stacks,
-            refresh=refresh,
-            begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),
-            ends=ends,
-            deployed=follow,
-        )
+        try:
+            return self._engine(record, checkpoints=checkpoints).up_all(
+                stacks,
+                refresh=refresh,
+                begins=lambda stack: self.says.phase(f"pulumi up: {stack}"),
+                ends=recorded,
+                deployed=follow,
+            )
+        except EngineError as error:
+            holder = Holder.find(self.state)
+            if holder and holder.process(EMULATOR):
+                raise
+            # What the engine met is that nobody answered it.
+            log = self.state / "logs" / f"{EMULATOR}.log"
+            raise EngineError(f"{error}\nthe AWS emulator has ended{ends(log)}") from error
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:
         """Put results into the record, and the record into its file."""

@@ -118,6 +118,15 @@ def test_what_was_deployed_before_another_failed_is_recorded(lab: Up) -> None:
     assert lab.record["stacks"] == ["dev", "dev-osaka"]
 
 
+def test_who_did_not_answer_the_engine_is_named_with_the_end_of_its_log(lab: Up) -> None:
+    (lab.state / "logs").mkdir()
+    (lab.state / "logs/emulator.log").write_text("ImportError: no such backend\n")
+    lab.engine.broken = "dev"
+    said = r"(?s)up of dev failed.*the AWS emulator has ended.*ImportError: no such backend"
+    with pytest.raises(EngineError, match=said):
+        lab.apply(["dev"])
+
+
 def test_a_stack_that_is_named_twice_is_meant_once(lab: Up) -> None:
     assert [result.stack for result in lab.apply(["dev", "dev"])] == ["dev"]
     assert [result.stack for result in lab.remove(["dev-osaka", "dev-osaka"])] == ["dev-osaka"]
