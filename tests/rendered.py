@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
+from typing import Any
 
 from model import mail
+from model.outbound import Smarthost
 from model.settings import Environment
 from userdata import render
 
@@ -65,3 +68,9 @@ def services(text: str) -> dict[str, dict[str, str]]:
 
 def master(settings: Environment, role: str) -> dict[str, dict[str, str]]:
     return services(render.postfix_files(hosts(settings)[role])["master.cf"])
+
+
+def smarthost(settings: Environment, **changes: Any) -> Environment:
+    """The same environment that sends by a smarthost."""
+    wanted = Smarthost(host="smtp.example.net", **changes)
+    return replace(settings, outbound="smarthost", smarthost=wanted)
