@@ -183,7 +183,7 @@ class Lab:
                 reality.follow(baked=baked)
 
             # Of a failed `up` nothing stays, the engine's state neither.
-            results = self._deploy(record, stacks, follow, checkpoints=False)
+            results = self._deploy(holder, record, stacks, follow, checkpoints=False)
         self._save(record, results)
         return results
 
@@ -214,6 +214,7 @@ class Lab:
             holder, record = self.holder, self.record
             reality = self._reality(holder, record)
             return self._deploy(
+                holder,
                 record,
                 self._named(stacks or record["stacks"]),
                 lambda: reality.follow(baked=record["baked"]),
@@ -353,6 +354,7 @@ class Lab:
 
     def _deploy(
         self,
+        holder: Holder,
         record: dict[str, Any],
         stacks: list[str],
         follow: Callable[[], None],
@@ -371,12 +373,11 @@ class Lab:
                 deployed=follow,
             )
         except EngineError as error:
-            holder = Holder.find(self.state)
-            if holder and holder.process(EMULATOR):
+            if holder.process(EMULATOR):
                 raise
             # What the engine met is that nobody answered it.
-            log = self.state / "logs" / f"{EMULATOR}.log"
-            raise EngineError(f"{error}\nthe AWS emulator has ended{ends(log)}") from error
+            ended = f"the AWS emulator has ended{ends(holder.log(EMULATOR))}"
+            raise EngineError(f"{error}\n{ended}") from error
 
     def _save(self, record: dict[str, Any], results: list[Result]) -> None:
         """Put results into the record, and the record into its file."""

@@ -94,24 +94,25 @@ def enabled(postfix: Postfix) -> tuple[str, ...]:
 
 def steps(postfix: Postfix) -> tuple[str, ...]:
     """What ends and begins now, when the units are as they are to be."""
-    steps = ["systemctl restart unbound.service"] if postfix.resolves else []
+    found = ["systemctl restart unbound.service"] if postfix.resolves else []
     if masked(postfix):
-        steps.append(f"systemctl stop {' '.join(masked(postfix))}")
+        found.append(f"systemctl stop {' '.join(masked(postfix))}")
     if postfix.resolves:
-        steps.append("cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf")
+        found.append("cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf")
     else:
         # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
-        steps.append(
+        found.append(
             "if [ -L /etc/resolv.conf ]; then "
             'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
         )
     if postfix.role == "relay":
         # As it was installed it serves a page of its own; it starts once there is a certificate.
-        steps.append("systemctl stop nginx.service")
+        found.append("systemctl stop nginx.service")
+    # Of Debian's, unbound runs already, and nginx is not to yet.
     started = [unit for unit in enabled(postfix) if unit.startswith("gatepost-")]
     if started:
-        steps.append(f"systemctl start {' '.join(started)}")
-    return tuple(steps)
+        found.append(f"systemctl start {' '.join(started)}")
+    return tuple(found)
 
 
 def _socket() -> str:

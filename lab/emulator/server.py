@@ -16,8 +16,6 @@ from lab.emulator import changes
 
 ARCHITECTURES = ("arm64", "x86_64")
 Image = tuple[str, str]
-BACKLOG = 128
-"""Connections that may wait, as many as werkzeug's own servers let."""
 
 
 def image(text: str) -> Image:
@@ -35,7 +33,7 @@ def serve(
     faults_file: Path | None = None,
 ) -> None:
     """Serve on 127.0.0.1 until SIGTERM or SIGINT; write the port when requests may be sent."""
-    listening = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    listening = socket.create_server(("127.0.0.1", 0))
     # moto takes seconds to import. Whoever asks before is answered after.
     _write_port(port_file, listening.getsockname()[1])
     # Read by moto when it is imported: without it the first EC2 call loads 2 s of AMIs.

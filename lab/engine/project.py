@@ -86,9 +86,7 @@ def _copy_stack_file(file: Path, target: Path) -> None:
     if target.exists():
         present = yaml.load(target.read_text(), Loader=LOADER) or {}
         content |= {key: present[key] for key in (SALT,) if key in present}
-    text = yaml.dump(content, Dumper=DUMPER, sort_keys=False)
-    if not target.exists() or target.read_text() != text:
-        target.write_text(text)
+    target.write_text(yaml.dump(content, Dumper=DUMPER, sort_keys=False))
     os.utime(target, ns=(changed, changed))
 
 
