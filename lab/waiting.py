@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+"""Whatever a condition answers; what is falsy has not come true."""
 
 INTERVAL = 0.02
 """Seconds between two looks: short beside anything the lab waits for, cheap beside a process."""
 
 
-def wait_for(condition: Callable[[], bool], limit: float, interval: float = INTERVAL) -> bool:
-    """Whether `condition` came true within `limit` seconds; it is asked every `interval`."""
+def wait_for(condition: Callable[[], Answer], limit: float, interval: float = INTERVAL) -> Answer:
+    """What `condition` answered when it came true, or last, if it did not within `limit` seconds.
+
+    It is asked every `interval` seconds. Whoever needs what was seen takes the answer: a second
+    look may see something else.
+    """
     end = time.monotonic() + limit
-    while not condition():
-        if time.monotonic() >= end:
-            return False
+    while not (answer := condition()) and time.monotonic() < end:
         time.sleep(interval)
-    return True
+    return answer

@@ -223,7 +223,7 @@ def test_no_message_is_lost_or_doubled_while_every_host_is_replaced(
             waiting, queue_id = defer(bench, scene, MX1)
             comment_on(templates / "relay.cf.j2")
             replace_one(bench, MX1, machine(MX1, *RELAY_DISKS), said=waits(MX1, MX2))
-            assert queue_id in flow.queue(scene, MX1)
+            assert wait_for(lambda: queue_id in flow.queue(scene, MX1), MAIL_LIMIT)
         replace_one(bench, MX2, machine(MX2, *RELAY_DISKS))
         assert counts(apply(bench)) == (0, 0, 0, 0)
         comment_on(templates / "hub.cf.j2")
@@ -272,9 +272,9 @@ def defer(bench: Bench, scene: Scene, relay: str) -> tuple[flow.Message, str]:
     command = ["swaks", "--server", address, "--from", sender, "--to", recipient]
     done = scene.run(INTERNET.namespace, [*command, "--header", f"Subject: {word}"])
     assert done.code == 0, done.out
-    held = wait_for(lambda: bool(flow.deferred(scene, relay, sender)), MAIL_LIMIT)
+    held = wait_for(lambda: flow.deferred(scene, relay, sender), MAIL_LIMIT)
     assert held, f"{relay} holds {flow.queue(scene, relay)}"
-    return (word, recipient), flow.deferred(scene, relay, sender)[0]
+    return (word, recipient), held[0]
 
 
 def replace_one(

@@ -86,7 +86,7 @@ def test_no_message_is_lost_or_doubled_when_the_mode_changes_and_changes_back(
             held.append(hold_back(scene, holder))
             switch(bench, mode, other)
             # The new machine has the queue of the former one.
-            assert deferred(scene, holder, held[-1][1])
+            wait_deferred(scene, holder, held[-1][1])
             bench.lab.break_on_purpose(SOUND)
             flows.append(outward(bench, tmp_path / f"out-{other}"))
         assert wait_for(lambda: len(flows[-1].sent) >= 5, MAIL_LIMIT)
@@ -153,7 +153,7 @@ def hold_back(scene: Scene, holder: str) -> flow.Message:
     text = f"From: taro@example.jp\nTo: {recipient}\nSubject: {word}\n\n{word}\n"
     argv = ["sendmail", "-i", "-f", "taro@example.jp", recipient]
     assert scene.run(HUB, argv, stdin=text).code == 0
-    assert wait_for(lambda: deferred(scene, holder, recipient), DEFER_LIMIT), holder
+    wait_deferred(scene, holder, recipient)
     return word, recipient
 
 
@@ -176,7 +176,7 @@ def test_no_message_is_lost_or_doubled_when_a_smarthost_takes_over_and_goes(
             bench.lab.break_on_purpose(fault)
             held.append(hold_back(scene, holder))
             switch(bench, mode, other)
-            assert deferred(scene, holder, held[-1][1])
+            wait_deferred(scene, holder, held[-1][1])
             bench.lab.break_on_purpose(SOUND)
             assert scene.run(holder, ["postqueue", "-f"]).code == 0
             assert wait_for(lambda: held[-1] in flow.arrivals(scene), MAIL_LIMIT), held[-1]
@@ -190,10 +190,14 @@ def test_no_message_is_lost_or_doubled_when_a_smarthost_takes_over_and_goes(
     assert flow.bounces(scene) == noted
 
 
-def deferred(scene: Scene, host: str, recipient: str) -> bool:
-    """Whether the host's queue holds a message for `recipient` back."""
-    return any(
-        item["queue_name"] == "deferred"
-        and recipient in [each["address"] for each in item["recipients"]]
-        for item in flow.queue(scene, host).values()
-    )
+def wait_deferred(scene: Scene, host: str, recipient: str) -> None:
+    """Wait until the host's queue holds a message for `recipient` back."""
+
+    def deferred() -> bool:
+        return any(
+            item["queue_name"] == "deferred"
+            and recipient in [each["address"] for each in item["recipients"]]
+            for item in flow.queue(scene, host).values()
+        )
+
+    assert wait_for(deferred, DEFER_LIMIT), (host, flow.queue(scene, host))
