@@ -1,8 +1,11 @@
-"""The machines themselves: volumes, the metadata fence, what keeps them current."""
+"""The machines themselves: how they began, volumes, the metadata fence, what keeps them current."""
 
 from __future__ import annotations
 
-from checks.suite import Check, Scene, expect
+import json
+from itertools import chain
+
+from checks.suite import Check, Failed, Scene, expect
 
 QUEUE, MAILBOXES = "/var/spool/postfix", "/var/mail/vhosts"
 
@@ -38,7 +41,35 @@ _UNITS = {
 
 def checks(_: Scene) -> list[Check]:
     """What holds on every mail host."""
-    return [volumes, metadata_fence, upkeep]
+    return [told, units, volumes, metadata_fence, upkeep]
+
+
+def told(scene: Scene) -> str:
+    """cloud-init did all that it was told, without a complaint"""
+    for host in scene.hosts:
+        said = scene.run(host.name, ["cloud-init", "status", "--format", "json"])
+        try:
+            status = json.loads(said.out)
+        except ValueError:
+            raise Failed(f"cloud-init on {host.name} tells no status: {said.err.strip()}") from None
+        # Recoverable is what it left out, and went on (cloud-init, "Exported errors").
+        recovered = chain.from_iterable(status["recoverable_errors"].values())
+        ended, complaints = status["extended_status"], [*status["errors"], *recovered]
+        expect(
+            ended == "done" and not complaints,
+            f"cloud-init on {host.name} should be done, is {ended}: {'; '.join(complaints)}",
+        )
+    return f"{len(scene.hosts)} hosts"
+
+
+def units(scene: Scene) -> str:
+    """no unit has failed"""
+    for host in scene.hosts:
+        listed = scene.run(host.name, ["systemctl", "list-units", "--failed", "--plain", "-q"])
+        expect(listed.code == 0, f"systemctl on {host.name}: {listed.err.strip()}")
+        failed = [line.split()[0] for line in listed.out.splitlines()]
+        expect(not failed, f"on {host.name} have failed: {', '.join(failed)}")
+    return f"{len(scene.hosts)} hosts"
 
 
 def volumes(scene: Scene) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -24,6 +25,8 @@ class Machines(FakeDeployment):
         self.postfix = Result(code=0, out="ConnectionRefusedError\n", err="")
         self.units: dict[str, str] = {"apt-daily-upgrade.timer": "masked"}
         self.sources = AMAZON
+        self.cloud_init = status()
+        self.failed = ok("")
 
     def run(self, host: str, argv: Sequence[str], *, stdin: str = "", limit: float = 60) -> Result:
         match argv[0]:
@@ -31,6 +34,10 @@ class Machines(FakeDeployment):
                 return self.root
             case "setpriv":
                 return self.postfix
+            case "cloud-init":
+                return self.cloud_init
+            case "systemctl" if "--failed" in argv:
+                return self.failed
             case "systemctl":
                 return ok(self.units.get(argv[2], "enabled"))
             case "sh":
@@ -44,9 +51,53 @@ def ok(out: str) -> Result:
     return Result(code=0, out=out, err="")
 
 
+def status(
+    extended: str = "done", errors: Sequence[str] = (), recoverable: Sequence[str] = ()
+) -> Result:
+    """As `cloud-init status --format json` tells it; exit status 1 of errors, 2 of the others."""
+    told = {
+        "extended_status": extended,
+        "errors": list(errors),
+        "recoverable_errors": {"WARNING": list(recoverable)} if recoverable else {},
+    }
+    return Result(code=1 if errors else 2 if recoverable else 0, out=json.dumps(told), err="")
+
+
 def test_all_is_well() -> None:
     scene = Scene(Machines())
-    assert machines.metadata_fence(scene) == machines.upkeep(scene) == "3 hosts"
+    checks = (machines.told, machines.units, machines.metadata_fence, machines.upkeep)
+    assert {check(scene) for check in checks} == {"3 hosts"}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (status("running"), "should be done, is running: "),
+        (status("error - done", ["no runcmd"]), "should be done, is error - done: no runcmd"),
+        (status("degraded done", (), ["bad key"]), "should be done, is degraded done: bad key"),
+        (status("done", (), ["bad key"]), "should be done, is done: bad key"),
+        (Result(code=127, out="", err="not found\n"), "tells no status: not found"),
+    ],
+)
+def test_what_cloud_init_did_not_do_is_told(told: Result, said: str) -> None:
+    found = Machines()
+    found.cloud_init = told
+    with pytest.raises(Failed, match=f"^cloud-init on {HOST} {said}"):
+        machines.told(Scene(found))
+
+
+def test_units_that_have_failed_are_named() -> None:
+    found = Machines()
+    found.failed = ok("a.service loaded failed failed A\nb.mount loaded failed failed B\n")
+    with pytest.raises(Failed, match=f"^on {HOST} have failed: a.service, b.mount$"):
+        machines.units(Scene(found))
+
+
+def test_a_systemd_that_does_not_answer_is_told() -> None:
+    found = Machines()
+    found.failed = Result(code=1, out="", err="Failed to connect to bus\n")
+    with pytest.raises(Failed, match=f"^systemctl on {HOST}: Failed to connect to bus$"):
+        machines.units(Scene(found))
 
 
 def test_silence_is_a_refusal_too() -> None:
