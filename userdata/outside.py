@@ -95,8 +95,6 @@ def enabled(postfix: Postfix) -> tuple[str, ...]:
 def steps(postfix: Postfix) -> tuple[str, ...]:
     """What ends and begins now, when the units are as they are to be."""
     found = ["systemctl restart unbound.service"] if postfix.resolves else []
-    if masked(postfix):
-        found.append(f"systemctl stop {' '.join(masked(postfix))}")
     if postfix.resolves:
         found.append("cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf")
     else:

@@ -189,7 +189,7 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
     archive = software.archive(directory.role)
     key = archive.key(directory.owner)
     mailboxes = (f"systemd-sysusers {SYSUSERS}", f"systemd-tmpfiles --create {TMPFILES}")
-    masked = outside.masked(postfix)
+    masked = " ".join(outside.masked(postfix))
     enabled = (
         *("postfix.service", "gatepost-directory.service", "nftables.service"),
         *("chrony.service", "unattended-upgrades.service"),
@@ -201,9 +201,10 @@ def _steps(postfix: Postfix, directory: Directory, volumes: Mapping[str, str]) -
     return (
         *(mailboxes if postfix.keeps_mail else ()),
         f"{FETCHER} {directory.bucket} {directory.region} {key} {archive.digest}",
+        # In this order: a timer that still waits when systemd learns that it is masked has failed.
+        *([f"systemctl stop {masked}", f"systemctl --no-reload mask {masked}"] if masked else ()),
         # systemd is told once, at the end: it reads all units anew each time, and for a unit with
         # a script of System V's beside it `enable` would have it do so three times.
-        *([f"systemctl --no-reload mask {' '.join(masked)}"] if masked else ()),
         f"SYSTEMCTL_SKIP_SYSV=1 systemctl --no-reload enable {' '.join(enabled)}",
         "systemctl daemon-reload",
         *outside.steps(postfix),
