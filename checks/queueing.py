@@ -12,7 +12,7 @@ from checks.mail import copies, follow, only, send, still_once
 from checks.suite import Check, Failed, Scene, expect
 from model.outbound import RELAY
 
-Answer = TypeVar("Answer")
+Seen = TypeVar("Seen")
 
 STOP_LIMIT = 100
 """Seconds for systemd to start or stop Postfix; its own limit is 90 (systemd.service(5))."""
@@ -86,7 +86,7 @@ def without_postfix(scene: Scene, host: str) -> Generator[None]:
     )
 
 
-def wait_until(scene: Scene, condition: Callable[[], Answer], what: str) -> Answer:
+def wait_until(scene: Scene, condition: Callable[[], Seen], what: str) -> Seen:
     """What a condition answered when it came true; or fail by saying what did not come."""
     deadline = time.monotonic() + scene.limit
     while not (answer := condition()):

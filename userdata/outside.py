@@ -94,15 +94,17 @@ def enabled(postfix: Postfix) -> tuple[str, ...]:
 
 def steps(postfix: Postfix) -> tuple[str, ...]:
     """What ends and begins now, when the units are as they are to be."""
-    found = ["systemctl restart unbound.service"] if postfix.resolves else []
     if postfix.resolves:
-        found.append("cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf")
+        found = [
+            "systemctl restart unbound.service",
+            "cp --remove-destination /etc/gatepost/resolv.conf /etc/resolv.conf",
+        ]
     else:
         # systemd-resolved's file is its own user's; Postfix warns of that in its chroot's copy.
-        found.append(
+        found = [
             "if [ -L /etc/resolv.conf ]; then "
             'cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf; fi'
-        )
+        ]
     if postfix.role == "relay":
         # As it was installed it serves a page of its own; it starts once there is a certificate.
         found.append("systemctl stop nginx.service")
