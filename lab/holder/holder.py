@@ -264,7 +264,8 @@ def _kill(record: Record) -> None:
         # Looked at again: the descriptor now holds on to whichever process this is.
         if record.alive():
             waiting = entered(Path("/proc"), record.pid).values()
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # It was ending already, and has been reaped since.
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             # A namespace ends when the last of its processes is reaped, and an nsenter that was
             # suspended, at a terminal say, reaps nothing.
             for process in filter(None, waiting):

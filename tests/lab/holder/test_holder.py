@@ -17,7 +17,7 @@ import pytest
 from lab.errors import LabError
 from lab.holder import Holder, HolderError, cgroups
 from lab.holder.holder import STOP_LIMIT
-from lab.holder.record import start_time
+from lab.holder.record import Record, start_time
 from lab.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root for namespaces")
@@ -133,6 +133,31 @@ def test_stop_is_not_held_up_by_a_suspended_command(holder: Holder) -> None:
             assert suspended.wait(STOP_LIMIT) != 0
         finally:
             suspended.send_signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_stop_does_not_mind_an_owner_that_ends_meanwhile(
+    look: int, holder: Holder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(holder)
+    looks = 0
+
+    def alive(record: Record) -> bool:
+        """True at the look that matters, though the owner has been reaped when it is acted on."""
+        nonlocal looks
+        looks += 1
+        answer = was_alive(record)
+        if looks == look:
+            os.kill(record.pid, signal.SIGKILL)
+            assert wait_for(lambda: not Path(f"/proc/{record.pid}").exists(), 5)
+        return answer
+
+    was_alive = Record.alive
+    monkeypatch.setattr(Record, "alive", alive)
+    holder.stop()
+    assert looks >= look
+    assert lab_groups(holder.group) == ""
+    assert not (holder.state / "holder.json").exists()
 
 
 def test_kill_leaves_only_what_the_next_start_clears(holder: Holder) -> None:
