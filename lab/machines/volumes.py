@@ -58,17 +58,21 @@ def image(holder: Holder, volume_id: str) -> Path:
     return holder.state / "volumes" / f"{volume_id}.img"
 
 
-def loop_devices(file: Path) -> list[Path]:
-    """The host's loop devices that `file` is on."""
-    found = []
+def loop_files() -> dict[Path, Path]:
+    """The host's loop devices, whosever they are, and the file that each is on."""
+    found = {}
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
         try:
             backing = path.read_text().removesuffix("\n")
         except OSError:
             continue  # The kernel has taken the device away meanwhile.
-        if backing.removesuffix(" (deleted)") == str(file):
-            found.append(Path("/dev") / path.parts[3])
+        found[Path("/dev") / path.parts[3]] = Path(backing.removesuffix(" (deleted)"))
     return found
+
+
+def loop_devices(file: Path) -> list[Path]:
+    """The host's loop devices that `file` is on."""
+    return [device for device, backing in loop_files().items() if backing == file]
 
 
 def release(holder: Holder, world: World) -> None:

@@ -75,8 +75,8 @@ def lab(base: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench
 
 def left_of(holder: Holder) -> list[str]:
     """Loop devices that hold a file of this lab."""
-    backing = Path("/sys/block").glob("loop*/loop/backing_file")
-    return [path.parts[3] for path in backing if str(holder.state) in path.read_text()]
+    backed = volumes.loop_files().items()
+    return [device.name for device, file in backed if file.is_relative_to(holder.state)]
 
 
 @pytest.fixture(scope="module")

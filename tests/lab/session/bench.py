@@ -25,6 +25,7 @@ from lab.engine.project import SKIPPED
 from lab.holder import Holder
 from lab.holder.cgroups import lab_group
 from lab.holder.record import start_time
+from lab.machines.volumes import loop_files
 from lab.session import Lab, Says
 from lab.waiting import wait_for
 from lab.world.model import World
@@ -252,7 +253,7 @@ class Traces:
         traces = [
             *self._processes(),
             *(line for line in _lines("/proc/self/mountinfo") if str(self.state) in line),
-            *(line for line in _loop_files() if str(self.state) in line),
+            *(str(file) for file in loop_files().values() if file.is_relative_to(self.state)),
         ]
         if files:
             traces += [str(self.state)] if self.state.exists() else []
@@ -327,11 +328,6 @@ def _read(pid: int, name: str) -> str:
 
 def _lines(path: str) -> Sequence[str]:
     return Path(path).read_text().splitlines()
-
-
-def _loop_files() -> list[str]:
-    files = Path("/sys/block").glob("loop*/loop/backing_file")
-    return [file.read_text().strip() for file in files]
 
 
 def _control_groups(state: Path) -> list[str]:
