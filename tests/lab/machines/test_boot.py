@@ -112,12 +112,8 @@ def test_packages_came_from_the_lab(machines: Machines) -> None:
     log = machines.sh(BARE, "cat /var/log/cloud-init-output.log")
     assert "Get:" in log
     assert "Setting up postfix " in log
-    quick = "time -p apt-get -qq update"
-    done = execute(machines.lab.holder, BARE.id, ["bash", "-c", quick])
-    assert done.returncode == 0
-    assert "W:" not in done.stderr
-    seconds = float(done.stderr.split("real")[1].split()[0])
-    assert seconds < 1, done.stderr
+    done = execute(machines.lab.holder, BARE.id, ["apt-get", "-qq", "update"])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_address_and_resolver_by_dhcp(machines: Machines) -> None:

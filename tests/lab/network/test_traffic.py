@@ -62,12 +62,17 @@ def test_open_groups_let_neighbours_subnets_and_peers_talk(kernel: Kernel) -> No
 
 def test_the_router_answers_for_neighbours_at_once(kernel: Kernel) -> None:
     kernel.apply(company())
-    start = time.monotonic()
-    for _ in range(6):
-        kernel.run("ip", "-n", RELAY, "neigh", "flush", "all")
-        assert kernel.reaches(RELAY, ADDRESS[WEB], 25)
-    # The kernel's own delay is up to 0.8 s each time, 2.4 s for six on average.
-    assert time.monotonic() - start < 0.6
+
+    def seconds_for_six() -> float:
+        start = time.monotonic()
+        for _ in range(6):
+            kernel.run("ip", "-n", RELAY, "neigh", "flush", "all")
+            assert kernel.reaches(RELAY, ADDRESS[WEB], 25)
+        return time.monotonic() - start
+
+    # The kernel's own delay is up to 0.8 s each time, 2.4 s for six on average (arp(7)). A busy
+    # machine may take as long, but not each time.
+    kernel.until(lambda: seconds_for_six() < 0.6)
 
 
 @pytest.mark.parametrize("target", [WEB, HUB, BRANCH_HOST])
