@@ -1,8 +1,8 @@
 """What a branch costs beside many others.
 
-Deploys generated branches one after another by the real engine into the emulator; no machine is
-booted. It tells the time of `up` of the last branch against the first, and how much of it is the
-emulator's: there more objects make every answer slower, as they do not at AWS.
+Deploys generated branches one after another by the real engine into an emulator; no machine is
+booted. It tells the time of `up` of the last branches against a smaller company's first, and how
+much of it is the emulator's: there more objects make every answer slower, as they do not at AWS.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli import branch
@@ -31,16 +32,33 @@ from lab.stackfile import image_architectures, region, stack_file
 from lab.waiting import wait_for
 
 ENVIRONMENT = "dev"
-REPEATS = 3
-"""Branches that are timed at either end; the median counts."""
+REPEATS = 5
+"""Branches that are timed in either account; the median counts."""
 QUOTAS = "vpcs=1000,internet_gateways=1000,elastic_ips=200,transit_gateways=5"
 """What a company with so many branches has asked AWS for."""
 START_LIMIT = 60.0
 """Seconds for the emulator to answer."""
 
 
-def measure(folder: Path, count: int) -> dict[str, float]:
-    """Seconds of `up`, and of the emulator's processor, for the first and the last branches."""
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """An emulator with an environment, and the engine that deploys its branches there."""
+
+    engine: Engine
+    emulator: int
+    """The emulator's process."""
+    stacks: list[str]
+
+    def timed(self, stack: str) -> tuple[float, float]:
+        """Seconds of one `up`, and of the emulator's processor within."""
+        used, begun = _processor(self.emulator), time.monotonic()
+        self.engine.up(stack)
+        return time.monotonic() - begun, _processor(self.emulator) - used
+
+
+@contextmanager
+def account(folder: Path, count: int) -> Generator[Account]:
+    """An account with a company of `count` branches, of which the last REPEATS are to be made."""
     project = folder / "project"
     stacks = generate(project, count)
     with emulator(folder, project) as (endpoint, process):
@@ -55,17 +73,27 @@ def measure(folder: Path, count: int) -> dict[str, float]:
             )
             for checkpoints in (True, False)
         )
-        engine.up(ENVIRONMENT)
-        # The first run of all fills caches, and is not counted.
-        engine.up(stacks[0])
-        first = [_timed(engine, stack, process) for stack in stacks[1 : 1 + REPEATS]]
-        if between := stacks[1 + REPEATS : -REPEATS]:
-            quick.up_all(between)
-        last = [_timed(engine, stack, process) for stack in stacks[-REPEATS:]]
-        changed = engine.up(ENVIRONMENT).changes
-        refreshed = engine.up(ENVIRONMENT, refresh=True).changes
+        *before, warm = stacks[:-REPEATS]
+        quick.up_all([ENVIRONMENT, *before])
+        # The first run after those fills caches, and is not counted.
+        engine.up(warm)
+        yield Account(engine=engine, emulator=process, stacks=stacks[-REPEATS:])
+
+
+def measure(folder: Path, count: int) -> dict[str, float]:
+    """Seconds of `up`, and of the emulator's processor, for the first and the last branches.
+
+    The first are another company's, made in turns with the last: a machine may be a tenth faster
+    or slower than it was a quarter of an hour ago.
+    """
+    with account(folder / "many", count) as many, account(folder / "few", 1 + REPEATS) as few:
+        pairs = zip(few.stacks, many.stacks, strict=True)
+        timed = [(few.timed(first), many.timed(last)) for first, last in pairs]
+        changed = many.engine.up(ENVIRONMENT).changes
+        refreshed = many.engine.up(ENVIRONMENT, refresh=True).changes
     if changed or refreshed:
         raise SystemExit(f"the branches changed their environment: {changed or refreshed}")
+    first, last = zip(*timed, strict=True)
     return {
         "up, first branches": statistics.median(seconds for seconds, _ in first),
         "up, last branches": statistics.median(seconds for seconds, _ in last),
@@ -119,13 +147,6 @@ def emulator(folder: Path, project: Path) -> Generator[tuple[str, int]]:
         process.wait()
 
 
-def _timed(engine: Engine, stack: str, emulator: int) -> tuple[float, float]:
-    """Seconds of one `up`, and of the emulator's processor within."""
-    used, begun = _processor(emulator), time.monotonic()
-    engine.up(stack)
-    return time.monotonic() - begun, _processor(emulator) - used
-
-
 def _processor(process: int) -> float:
     """Seconds of processor time that a process has used (proc_pid_stat(5), utime and stime)."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
@@ -137,8 +158,8 @@ def report(count: int) -> dict[str, float]:
 
     Raises SystemExit for too few.
     """
-    if count <= 2 * REPEATS:
-        raise SystemExit(f"--branches: must be more than {2 * REPEATS}, got {count}")
+    if count <= REPEATS:
+        raise SystemExit(f"--branches: must be more than {REPEATS}, got {count}")
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), count)
     whole, emulated = (found[f"{what}, last branches"] for what in ("up", "emulator"))
